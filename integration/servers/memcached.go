@@ -1,0 +1,203 @@
+package servers
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bradfitz/gomemcache/memcache"
+)
+
+// MemcachedConfig says how a memcached is to differ from the usual one. The zero
+// value is the usual one: the newer, 64 MiB, two threads, TCP only.
+type MemcachedConfig struct {
+	// Old takes memcached 1.6.18 instead of the newer.
+	Old bool
+	// Args are options for the server, "-m", "1024" for example. They come after
+	// the usual ones and so override them.
+	Args []string
+}
+
+// ProxyConfig says what a proxy routes to.
+type ProxyConfig struct {
+	// Backends are the servers, each host:port. At least one.
+	Backends []string
+	// All sends every command to every backend and answers when all have answered,
+	// with an error if one failed. Otherwise each key has one backend, found by its
+	// hash.
+	All bool
+	// Args are options for the proxy, after the usual ones.
+	Args []string
+}
+
+// Memcached is a running memcached, or one that is a proxy for others.
+type Memcached struct {
+	*Instance
+	client *memcache.Client
+}
+
+// StartMemcached starts a memcached and returns when it answers. Where it is not
+// installed the error is a [*MissingError]. The caller closes it.
+func StartMemcached(ctx context.Context, c MemcachedConfig) (*Memcached, error) {
+	k := KindMemcached
+	if c.Old {
+		k = KindMemcachedOld
+	}
+	return startMemcached(ctx, k, func(string) ([]string, error) { return c.Args, nil })
+}
+
+// StartProxy starts memcached's built-in proxy, a router in front of the backends,
+// and returns when it answers. The backends need not run.
+func StartProxy(ctx context.Context, c ProxyConfig) (*Memcached, error) {
+	if len(c.Backends) == 0 {
+		return nil, errors.New("start a proxy: it needs at least one backend")
+	}
+	return startMemcached(ctx, KindMemcached, func(dir string) ([]string, error) {
+		file := filepath.Join(dir, "routes.lua")
+		if err := os.WriteFile(file, []byte(c.routes()), 0o600); err != nil {
+			return nil, fmt.Errorf("write the proxy's routes: %w", err)
+		}
+		return append([]string{"-o", "proxy_config=routelib,proxy_arg=" + file}, c.Args...), nil
+	})
+}
+
+// routes is the proxy's configuration for its built-in routelib.
+func (c ProxyConfig) routes() string {
+	var pools strings.Builder
+	for _, b := range c.Backends {
+		if c.All {
+			fmt.Fprintf(&pools, "{ backends = { %q } }, ", b)
+		} else {
+			fmt.Fprintf(&pools, "%q, ", b)
+		}
+	}
+	if c.All {
+		// A name that starts with set_ is a set of pools.
+		return "pools{ set_all = { " + pools.String() + "} }\n" +
+			"routes{ default = route_allsync{ children = \"set_all\" } }\n"
+	}
+	return "pools{ main = { backends = { " + pools.String() + "} } }\n" +
+		"routes{ default = route_direct{ child = \"main\" } }\n"
+}
+
+func startMemcached(ctx context.Context, k Kind, extra func(dir string) ([]string, error)) (_ *Memcached, err error) {
+	if err := Missing(k); err != nil {
+		return nil, err
+	}
+	base, err := Dir()
+	if err != nil {
+		return nil, err
+	}
+	dir, remove, err := newScratch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &Memcached{Instance: &Instance{kind: k, dir: dir, remove: remove}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}()
+	args, err := extra(dir)
+	if err != nil {
+		return nil, err
+	}
+	root := kinds[k].root.dir(base)
+	m.command = func() (*exec.Cmd, error) {
+		usual := []string{"-l", "127.0.0.1", "-p", strconv.Itoa(m.port), "-U", "0", "-m", "64", "-t", "2"}
+		if os.Geteuid() == 0 {
+			usual = append(usual, "-u", "root")
+		}
+		// Not bound to a context: the server outlives its start.
+		return loaded(context.Background(), root, filepath.Join(root, kinds[k].program), append(usual, args...)...)
+	}
+	m.answers = func(ctx context.Context) error {
+		stats, err := m.Stats(ctx)
+		if err == nil && stats["pid"] != strconv.Itoa(m.proc.pid) {
+			err = fmt.Errorf("process %s answers on the port of process %d", stats["pid"], m.proc.pid)
+		}
+		return err
+	}
+	m.hangUp = func() {
+		if m.client != nil {
+			m.client.Close() // fails only on connections that are dead already
+		}
+	}
+	if err := m.start(ctx); err != nil {
+		return nil, err
+	}
+	m.client = memcache.New(m.Addr())
+	return m, nil
+}
+
+// Client is an independent client. It lives through restarts, and is closed by
+// Close.
+func (m *Memcached) Client() *memcache.Client { return m.client }
+
+// Stats asks for the server's counters, "cmd_set" or "delete_hits" for example; of
+// a proxy, its own.
+func (m *Memcached) Stats(ctx context.Context) (map[string]string, error) {
+	stats := make(map[string]string)
+	lines, err := m.ask(ctx, "stats")
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		if f := strings.SplitN(line, " ", 3); len(f) == 3 && f[0] == "STAT" {
+			stats[f[1]] = f[2]
+		}
+	}
+	return stats, nil
+}
+
+// ask sends a command whose answer ends with END and returns the lines before it.
+func (m *Memcached) ask(ctx context.Context, command string) (_ []string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("ask %s for %s: %w", m, command, err)
+		}
+	}()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.Addr())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	deadline := time.Now().Add(5 * time.Second)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write([]byte(command + "\r\n")); err != nil {
+		return nil, err
+	}
+	var lines []string
+	for scanner := bufio.NewScanner(conn); ; {
+		if !scanner.Scan() {
+			return nil, errors.Join(errors.New("the connection was closed within the answer"), scanner.Err())
+		}
+		if scanner.Text() == "END" {
+			return lines, nil
+		}
+		lines = append(lines, scanner.Text())
+	}
+}
+
+// Close closes Client, kills the server and removes its scratch folder. It may be
+// called again, and then does nothing.
+func (m *Memcached) Close() error {
+	var err error
+	if m.client != nil {
+		err = m.client.Close()
+	}
+	return errors.Join(err, m.Instance.Close())
+}

@@ -1,0 +1,83 @@
+package servers
+
+import (
+	"context"
+	"testing"
+)
+
+// Need lets a test go on only where the servers of these kinds are installed. Else
+// it skips the test, or fails it where a skip is not allowed ([Required]), with the
+// sentence that says what is missing and what to run.
+func Need(tb testing.TB, want ...Kind) {
+	tb.Helper()
+	err := Missing(want...)
+	if err == nil {
+		return
+	}
+	if Required() {
+		tb.Fatalf("MCSQUEAL_REQUIRE_SERVERS=1: %v", err)
+	}
+	tb.Skip(err)
+}
+
+// MySQL starts a MySQL for a test (see [Need]) and closes it with the test. If the
+// test fails, it logs what the server said.
+func MySQL(tb testing.TB, c Config) *Database {
+	tb.Helper()
+	return with(tb, KindMySQL, func(ctx context.Context) (*Database, error) { return StartMySQL(ctx, c) })
+}
+
+// MariaDB is MySQL for MariaDB.
+func MariaDB(tb testing.TB, c Config) *Database {
+	tb.Helper()
+	return with(tb, KindMariaDB, func(ctx context.Context) (*Database, error) { return StartMariaDB(ctx, c) })
+}
+
+// Memcache starts a memcached for a test, as MySQL does a MySQL.
+func Memcache(tb testing.TB, c MemcachedConfig) *Memcached {
+	tb.Helper()
+	k := KindMemcached
+	if c.Old {
+		k = KindMemcachedOld
+	}
+	return with(tb, k, func(ctx context.Context) (*Memcached, error) { return StartMemcached(ctx, c) })
+}
+
+// Proxy starts a proxy for a test, as MySQL does a MySQL.
+func Proxy(tb testing.TB, c ProxyConfig) *Memcached {
+	tb.Helper()
+	return with(tb, KindMemcached, func(ctx context.Context) (*Memcached, error) { return StartProxy(ctx, c) })
+}
+
+// Each runs a subtest "mysql" on a MySQL and a subtest "mariadb" on a MariaDB, each
+// on a server of its own.
+func Each(t *testing.T, c Config, test func(t *testing.T, d *Database)) {
+	t.Helper()
+	t.Run("mysql", func(t *testing.T) { test(t, MySQL(t, c)) })
+	t.Run("mariadb", func(t *testing.T) { test(t, MariaDB(t, c)) })
+}
+
+// server is what with needs of *Database and *Memcached.
+type server interface {
+	String() string
+	Log() string
+	Close() error
+}
+
+func with[S server](tb testing.TB, k Kind, start func(context.Context) (S, error)) S {
+	tb.Helper()
+	Need(tb, k)
+	s, err := start(tb.Context())
+	if err != nil {
+		tb.Fatal(err) // holds the server's log
+	}
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Logf("%v said:\n%s", s, s.Log())
+		}
+		if err := s.Close(); err != nil {
+			tb.Errorf("close %v: %v", s, err)
+		}
+	})
+	return s
+}
