@@ -1,0 +1,364 @@
+package binlog
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/client"
+	"github.com/go-mysql-org/go-mysql/mysql"
+)
+
+// ServerConfig says how a server is reached. Its fields are read only.
+type ServerConfig struct {
+	// Flavor is what the server is expected to be; another is an error.
+	// FlavorUnknown takes what comes.
+	Flavor Flavor
+	// Address is host:port, or a Unix socket's path.
+	Address        string
+	User, Password string
+	// TLS, if set, is used for every connection; a server without it is an error.
+	TLS *tls.Config
+	// Dial, if set, replaces net.Dialer's DialContext.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Timeout bounds connecting and each statement. 0: 10 s.
+	Timeout time.Duration
+}
+
+func (c *ServerConfig) timeout() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
+	}
+	return 10 * time.Second
+}
+
+// Server is one SQL connection to the source. One goroutine may use it at a time.
+type Server struct {
+	cfg  ServerConfig
+	conn *client.Conn
+	// Flavor and Version are what the server says of itself.
+	Flavor  Flavor
+	Version string
+}
+
+// SetupError is a source that is not set up for being tailed, with what mends it.
+type SetupError struct {
+	Source string
+	What   string
+	Mend   string // the statement or setting; may be empty
+	Err    error
+}
+
+func (e *SetupError) Error() string {
+	s := e.Source + ": " + e.What
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	if e.Mend != "" {
+		s += "; mend it with: " + e.Mend
+	}
+	return s
+}
+
+func (e *SetupError) Unwrap() error { return e.Err }
+
+// Connect opens a connection and logs in.
+func Connect(ctx context.Context, cfg ServerConfig) (*Server, error) {
+	dial := cfg.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.timeout())
+	defer cancel()
+	// The library's handshake knows no context: the connection's deadline bounds it.
+	var raw net.Conn
+	stop := func() bool { return true }
+	conn, err := client.ConnectWithDialer(ctx, "", cfg.Address, cfg.User, cfg.Password, "",
+		func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			raw = c
+			stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+			return c, nil
+		},
+		func(c *client.Conn) error {
+			if cfg.TLS != nil {
+				c.SetTLSConfig(cfg.TLS)
+			}
+			return nil
+		})
+	stop()
+	if err != nil {
+		if raw != nil {
+			_ = raw.Close() // the handshake's error says it
+		}
+		if ctx.Err() != nil && !errors.As(err, new(*mysql.MyError)) {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("connect to %s as %s: %w", cfg.Address, cfg.User, cfg.explain(rootCause(err)))
+	}
+	_ = raw.SetDeadline(time.Time{})
+	s := &Server{cfg: cfg, conn: conn, Version: conn.GetServerVersion(), Flavor: MySQL}
+	if strings.Contains(strings.ToLower(s.Version), "mariadb") {
+		s.Flavor = MariaDB
+	}
+	if cfg.Flavor != FlavorUnknown && cfg.Flavor != s.Flavor {
+		_ = s.Close()
+		return nil, &SetupError{Source: cfg.Address,
+			What: fmt.Sprintf("the source's URL says %s, the server is %s (%s)", cfg.Flavor, s.Flavor, s.Version),
+			Mend: fmt.Sprintf("source URL %s://…", s.Flavor)}
+	}
+	return s, nil
+}
+
+// rootCause digs a server's or the network's error out of the library's traces.
+func rootCause(err error) error {
+	var my *mysql.MyError
+	if errors.As(err, &my) {
+		return my
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op
+	}
+	return err
+}
+
+// Codes of the server's errors (MySQL's "Server Error Message Reference"; MariaDB's are the same).
+const (
+	errDBAccessDenied    = 1044
+	errAccessDenied      = 1045
+	errFatalReadingLog   = 1236
+	errSpecificDenied    = 1227
+	errNoSuchThread      = 1094
+	errNoBinaryLogging   = 1381
+	errUnknownVariable   = 1193
+	errTableAccessDenied = 1142
+)
+
+// explain adds the statement that mends a refusal.
+func (c *ServerConfig) explain(err error) error {
+	var my *mysql.MyError
+	if !errors.As(err, &my) {
+		return err
+	}
+	user := c.User
+	switch my.Code {
+	case errAccessDenied, errDBAccessDenied:
+		return &SetupError{Source: c.Address, What: "the server refuses the login", Err: err,
+			Mend: fmt.Sprintf("CREATE USER '%s'@'%%' IDENTIFIED BY '…'; %s (and see that the password in MCSQUEAL_PASSWORD or password_file is its)", user, grant(user))}
+	case errSpecificDenied, errTableAccessDenied:
+		return &SetupError{Source: c.Address, What: "the user lacks a privilege", Err: err, Mend: grant(user)}
+	case errNoBinaryLogging:
+		return &SetupError{Source: c.Address, What: "the binary log is off", Err: err, Mend: mendLogBin}
+	}
+	return err
+}
+
+const mendLogBin = "log_bin = bin and a server_id in the server's configuration, then a restart"
+
+func grant(user string) string {
+	return fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '%s'@'%%'", user)
+}
+
+// Close ends the connection.
+func (s *Server) Close() error { return s.conn.Close() }
+
+// Query runs one statement and gives its rows as text; NULL is "".
+func (s *Server) Query(ctx context.Context, sql string) ([][]string, error) {
+	return s.QueryWithin(ctx, s.cfg.timeout(), sql)
+}
+
+// QueryWithin is Query with a bound of its own on how long the statement may
+// take. When the bound or the context ends it, the connection is of no more use.
+func (s *Server) QueryWithin(ctx context.Context, d time.Duration, sql string) ([][]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.conn.SetDeadline(time.Now().Add(d)); err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	r, err := s.conn.Execute(sql)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%s: %s: %w", s.cfg.Address, sql, s.cfg.explain(rootCause(err)))
+	}
+	defer r.Close()
+	if r.Resultset == nil {
+		return nil, nil
+	}
+	rows := make([][]string, r.RowNumber())
+	for i := range rows {
+		rows[i] = make([]string, r.ColumnNumber())
+		for j := range rows[i] {
+			v, err := r.GetString(i, j)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: row %d, column %d: %w", s.cfg.Address, sql, i, j, err)
+			}
+			rows[i][j] = strings.Clone(v) // it aliases memory that the result uses again
+		}
+	}
+	return rows, nil
+}
+
+// Variables gives the global variables of these names, in lower case; those that
+// the server does not have are absent.
+func (s *Server) Variables(ctx context.Context, names ...string) (map[string]string, error) {
+	rows, err := s.Query(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('"+strings.Join(names, "','")+"')")
+	if err != nil {
+		return nil, err
+	}
+	vars := make(map[string]string, len(rows))
+	for _, r := range rows {
+		if len(r) >= 2 {
+			vars[strings.ToLower(r[0])] = r[1]
+		}
+	}
+	return vars, nil
+}
+
+// Settings is what a source's variables say about its log.
+type Settings struct {
+	Flavor  Flavor
+	Version string
+	// ID is the server's identity: server_uuid, or server_id on MariaDB.
+	ID string
+	// GTIDs: transactions carry GTIDs (always so on MariaDB).
+	GTIDs    bool
+	LogBin   bool
+	Format   string // ROW, STATEMENT, MIXED
+	RowImage string
+	// StatementText: the text of statements is logged beside their rows, unless a
+	// session turns it off. TextVariable is the setting's name here.
+	StatementText bool
+	TextVariable  string
+	Metadata      string // binlog_row_metadata
+	Checksum      string
+	SyncBinlog    string
+	// SQLMode and Charset are the server's defaults, for logs that do not say the session's.
+	SQLMode, Charset  string
+	LogReplicaUpdates bool
+}
+
+// Settings asks the server.
+func (s *Server) Settings(ctx context.Context) (*Settings, error) {
+	v, err := s.Variables(ctx, "server_uuid", "server_id", "gtid_mode", "log_bin", "binlog_format",
+		"binlog_row_image", "binlog_row_metadata", "binlog_rows_query_log_events", "binlog_annotate_row_events",
+		"binlog_checksum", "sync_binlog", "sql_mode", "character_set_client", "character_set_server",
+		"log_replica_updates", "log_slave_updates")
+	if err != nil {
+		return nil, err
+	}
+	on := func(name string) bool { return v[name] == "ON" || v[name] == "1" }
+	set := &Settings{
+		Flavor: s.Flavor, Version: s.Version, ID: v["server_uuid"],
+		GTIDs:  v["gtid_mode"] == "ON" || v["gtid_mode"] == "ON_PERMISSIVE",
+		LogBin: on("log_bin"), Format: v["binlog_format"], RowImage: v["binlog_row_image"],
+		TextVariable: "binlog_rows_query_log_events", Metadata: v["binlog_row_metadata"],
+		Checksum: v["binlog_checksum"], SyncBinlog: v["sync_binlog"],
+		SQLMode: v["sql_mode"], Charset: v["character_set_server"],
+		LogReplicaUpdates: on("log_replica_updates") || on("log_slave_updates"),
+	}
+	if s.Flavor == MariaDB {
+		set.ID = v["server_id"]
+		set.GTIDs = true
+		set.TextVariable = "binlog_annotate_row_events"
+	}
+	set.StatementText = on(set.TextVariable)
+	return set, nil
+}
+
+// Mend gives the statement that turns the text of statements on.
+func (s *Settings) mendText() string {
+	if s.Flavor == MariaDB {
+		return "SET GLOBAL binlog_annotate_row_events = ON (and binlog_annotate_row_events = ON in the server's configuration)"
+	}
+	return "SET PERSIST binlog_rows_query_log_events = ON"
+}
+
+// Check says what keeps the source from being tailed at all.
+func (s *Settings) Check(address string) error {
+	if !s.LogBin {
+		return &SetupError{Source: address, What: "the binary log is off", Mend: mendLogBin}
+	}
+	return nil
+}
+
+// CheckText says whether the text of statements, in which tags are, is logged.
+func (s *Settings) CheckText(address string) error {
+	if s.StatementText {
+		return nil
+	}
+	return &SetupError{Source: address,
+		What: fmt.Sprintf("%s is OFF: the log holds rows without their statements' text, so no tag arrives", s.TextVariable),
+		Mend: s.mendText() + "; sessions that are already connected keep their old setting"}
+}
+
+// End is where the log ends now.
+func (s *Server) End(ctx context.Context) (Position, error) {
+	sql := "SHOW BINARY LOG STATUS"
+	if s.Flavor == MariaDB {
+		sql = "SHOW MASTER STATUS"
+	}
+	rows, err := s.Query(ctx, sql)
+	var my *mysql.MyError
+	if s.Flavor == MySQL && errors.As(err, &my) && my.Code == 1064 {
+		rows, err = s.Query(ctx, "SHOW MASTER STATUS") // before MySQL 8.2
+	}
+	if err != nil {
+		return Position{}, err
+	}
+	if len(rows) == 0 || len(rows[0]) < 2 {
+		return Position{}, &SetupError{Source: s.cfg.Address, What: "the binary log is off", Mend: mendLogBin}
+	}
+	offset, err := strconv.ParseUint(rows[0][1], 10, 64)
+	if err != nil {
+		return Position{}, fmt.Errorf("%s: %s: position %q: %w", s.cfg.Address, sql, rows[0][1], err)
+	}
+	p := Position{File: File{Name: rows[0][0]}, Offset: offset}
+	switch {
+	case s.Flavor == MariaDB:
+		at, err := s.Query(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS('%s', %d)", p.File.Name, offset))
+		if err != nil {
+			return Position{}, err
+		}
+		if len(at) == 0 || len(at[0]) == 0 {
+			return Position{}, fmt.Errorf("%s: BINLOG_GTID_POS('%s', %d) gave nothing", s.cfg.Address, p.File.Name, offset)
+		}
+		if p.GTIDs, err = ParseGTIDSet(MariaDB, at[0][0]); err != nil {
+			return Position{}, err
+		}
+	case len(rows[0]) >= 5:
+		if p.GTIDs, err = ParseGTIDSet(MySQL, rows[0][4]); err != nil {
+			return Position{}, err
+		}
+	}
+	return p, nil
+}
+
+// Logs lists the server's log files, oldest first.
+func (s *Server) Logs(ctx context.Context) ([]string, error) {
+	rows, err := s.Query(ctx, "SHOW BINARY LOGS")
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(rows))
+	for _, r := range rows {
+		names = append(names, r[0])
+	}
+	if len(names) == 0 {
+		return nil, &SetupError{Source: s.cfg.Address, What: "the server has no binary log", Mend: mendLogBin}
+	}
+	return names, nil
+}

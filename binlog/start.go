@@ -1,0 +1,162 @@
+package binlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+)
+
+// Resolve turns a point that a person named into a position on the server. Where
+// the server has GTIDs the position has the whole set: a start by file, offset or
+// time reads the file's head and scans the file up to there. now is where the log
+// ends when Resolve is called.
+func (l *Live) Resolve(ctx context.Context, point Point) (Position, error) {
+	server, err := Connect(ctx, l.cfg.Server)
+	if err != nil {
+		return Position{}, err
+	}
+	defer func() { _ = server.Close() }()
+	settings, err := server.Settings(ctx)
+	if err != nil {
+		return Position{}, err
+	}
+	if err := settings.Check(l.cfg.Server.Address); err != nil {
+		return Position{}, err
+	}
+	pos, err := l.resolve(ctx, server, settings, point)
+	if err != nil {
+		return Position{}, fmt.Errorf("find position %s: %w", point, err)
+	}
+	pos.File.Server = settings.ID
+	if !settings.GTIDs {
+		pos.GTIDs = nil
+	}
+	return pos, nil
+}
+
+func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, point Point) (Position, error) {
+	switch point.Kind {
+	case PointNow:
+		return server.End(ctx)
+	case PointGTID:
+		if !settings.GTIDs {
+			return Position{}, fmt.Errorf("%s has no GTIDs (gtid_mode); use file:NAME:OFFSET", l.cfg.Server.Address)
+		}
+		set := point.GTIDs.Clone()
+		if set.Empty() {
+			set = NewGTIDSet(settings.Flavor)
+		}
+		if set.Flavor() != settings.Flavor {
+			return Position{}, fmt.Errorf("%s is a %s server, the set is %s's", l.cfg.Server.Address, settings.Flavor, set.Flavor())
+		}
+		return Position{GTIDs: set}, nil
+	}
+	logs, err := server.Logs(ctx)
+	if err != nil {
+		return Position{}, err
+	}
+	switch point.Kind {
+	case PointOldest:
+		return l.scan(ctx, Position{File: File{Name: logs[0]}, Offset: firstOffset}, func(*Transaction) bool { return true })
+	case PointFile:
+		if !slices.Contains(logs, point.File) {
+			return Position{}, &GapError{Source: l.cfg.Server.Address, Position: Position{File: File{Name: point.File}, Offset: point.Offset},
+				What: fmt.Sprintf("it has the files %s to %s", logs[0], logs[len(logs)-1])}
+		}
+		return l.scan(ctx, Position{File: File{Name: point.File}, Offset: firstOffset}, func(t *Transaction) bool { return t.End > point.Offset })
+	case PointTime:
+		// The last file made before that time may hold the first later event.
+		var failed error
+		i := sort.Search(len(logs), func(i int) bool {
+			if failed != nil {
+				return true
+			}
+			head, err := l.scan(ctx, Position{File: File{Name: logs[i]}, Offset: firstOffset}, func(*Transaction) bool { return true })
+			failed = err
+			return head.File.Created.After(point.Time)
+		})
+		if failed != nil {
+			return Position{}, failed
+		}
+		from := Position{File: File{Name: logs[max(i-1, 0)]}, Offset: firstOffset}
+		return l.scan(ctx, from, func(t *Transaction) bool { return !time.UnixMicro(t.Time).Before(point.Time) })
+	}
+	return Position{}, errors.New("no position is given")
+}
+
+// scan reads one file from its head and gives the position in front of the first
+// transaction for which stop says so, at its beginning (End is 0 then) or at its
+// end; or at the file's or the log's end.
+func (l *Live) scan(ctx context.Context, from Position, stop func(*Transaction) bool) (Position, error) {
+	cfg := l.cfg
+	cfg.ToEnd, cfg.Patient, cfg.Connected = true, false, nil
+	s := &scanner{stop: stop, from: from}
+	pos := from
+	if err := NewLive(cfg).Run(ctx, &pos, s); err != nil {
+		return Position{}, err
+	}
+	if s.at.File.Name == "" {
+		s.at = from
+	}
+	s.at.GTIDs = s.set
+	return s.at, nil
+}
+
+// scanner is the Handler of scan.
+type scanner struct {
+	stop func(*Transaction) bool
+	from Position
+	set  *GTIDSet
+	file File
+	at   Position
+}
+
+func (s *scanner) File(f File) error {
+	if f.Name != s.from.File.Name {
+		return ErrStop
+	}
+	s.file = f
+	if s.at.File.Name == "" {
+		s.at = Position{File: f, Offset: firstOffset}
+	}
+	s.at.File = f
+	return nil
+}
+
+func (s *scanner) Previous(set *GTIDSet) error {
+	if s.set == nil {
+		s.set = set
+	}
+	return nil
+}
+
+func (s *scanner) Begin(t *Transaction) error {
+	if s.stop(t) {
+		return ErrStop
+	}
+	return nil
+}
+
+func (s *scanner) End(t *Transaction) error {
+	if s.stop(t) {
+		return ErrStop
+	}
+	if s.set != nil && !t.GTID.IsZero() {
+		if err := s.set.Add(t.GTID); err != nil {
+			return err
+		}
+	}
+	s.at.Offset = t.End
+	return nil
+}
+
+func (s *scanner) Statement(*Statement) error { return nil }
+func (s *scanner) Table(*Table) (bool, error) { return false, nil }
+func (s *scanner) Rows(*Rows) error           { return nil }
+func (s *scanner) Broken() error              { return nil }
+func (s *scanner) Checkpoint(string) error    { return nil }
+func (s *scanner) Idle(uint64) error          { return nil }
+func (s *scanner) Warn(Warning)               {}
