@@ -1,0 +1,102 @@
+// Command mcsqueal tails a MySQL or MariaDB server's binary log and deletes the
+// keys that its statements name from memcached clusters. See docs/ for how.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcsqueal/mcsqueal/config"
+)
+
+// Exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitGap    = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	status := run(ctx, os.Args[1:], environment{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, uid: os.Getuid(),
+	})
+	stop()
+	os.Exit(status)
+}
+
+// environment is what the command takes from the process around it.
+type environment struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	uid            int
+}
+
+// run is the whole command: it returns the exit status.
+func run(ctx context.Context, args []string, env environment) int {
+	root := &cobra.Command{
+		Use:   "mcsqueal",
+		Short: "Delete from memcached what changes in MySQL or MariaDB, as the binary log says it",
+		Long: `mcsqueal tails the row-based binary log of a MySQL or MariaDB server, takes cache keys
+from comments in the statements (/* mc: user:1 */), and deletes them from every
+cluster of memcached, in batches, once the commit can be read.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q; mcsqueal --help lists them", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetArgs(args)
+	root.SetIn(env.stdin)
+	root.SetOut(env.stdout)
+	root.SetErr(env.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; %s --help lists the flags", err, cmd.CommandPath())
+	})
+	root.AddCommand(newRunCommand(env), newReplayCommand(env), newCheckpointCommand(env), newVersionCommand(env))
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(env.stderr, "mcsqueal: %v\n", err)
+	return status(err)
+}
+
+// usageError is a mistake of whoever called the command.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func status(err error) int {
+	var usage usageError
+	var mistakes *config.Error
+	switch {
+	case errors.As(err, &usage), errors.As(err, &mistakes):
+		return exitUsage
+	default:
+		return exitFailed
+	}
+}
+
+// noArgs refuses arguments behind the flags.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, found %q; %[1]s --help lists the flags", cmd.CommandPath(), args[0])
+	}
+	return nil
+}

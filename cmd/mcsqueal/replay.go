@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/config"
+	"github.com/mcsqueal/mcsqueal/extract"
+	"github.com/mcsqueal/mcsqueal/pipeline"
+)
+
+// replayFlags are the flags of replay alone.
+type replayFlags struct {
+	from, to, match string
+	files           []string
+	rate            float64
+	dryRun          bool
+}
+
+func newReplayCommand(env environment) *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use:   "replay --from POS | --files FILE…",
+		Short: "Deliver again what the server's log, or log files, hold",
+		Long: `replay delivers again what the server's log holds from POS on, or what log files hold
+(- is standard input; gzip and zstd are read through). It ends at --to, or where the log
+ended when it started. It touches neither a running daemon's checkpoint nor its dump.
+
+POS is oldest, now, gtid:SET (everything not in SET), file:NAME:OFFSET or time:RFC3339.`,
+		Example: `  mcsqueal replay --files bin.000001 --dry-run
+  mcsqueal replay --config mcsqueal.yaml --from time:2026-01-02T15:04:05Z --cluster east`,
+	}
+	s := bindSettings(cmd, env)
+	flags := cmd.Flags()
+	flags.StringVar(&f.from, "from", "", "`position` to begin at")
+	flags.StringVar(&f.to, "to", "", "`position` to end at, inclusive; otherwise where the log ends now")
+	flags.StringArrayVar(&f.files, "files", nil, "log `file` to read instead of a server's log; more may follow behind it")
+	flags.StringVar(&f.match, "match", "", "deliver only keys that match this regular `expression`")
+	flags.Float64Var(&f.rate, "rate", 0, "`keys` a second at most; 0: as many as go")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be deleted, a line of JSON each, and send nothing")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(f.files) == 0 {
+			return noArgs(cmd, args)
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(f.files) > 0 {
+			f.files = append(f.files, args...)
+		}
+		return replay(cmd.Context(), s, &f)
+	}
+	return cmd
+}
+
+func replay(ctx context.Context, s *settings, f *replayFlags) error {
+	c, err := s.load()
+	if err != nil {
+		return err
+	}
+	if f.from == "" && len(f.files) == 0 {
+		return usagef("replay wants --from POS, or --files FILE…")
+	}
+	if f.rate < 0 {
+		return usagef("--rate %g: write how many keys a second, or 0 for no bound", f.rate)
+	}
+	var match *regexp.Regexp
+	if f.match != "" {
+		if match, err = regexp.Compile(f.match); err != nil {
+			return usageError{fmt.Errorf("--match: %w", err)}
+		}
+	}
+	clusters, err := c.Select(s.flags.Selected())
+	if err != nil {
+		return err
+	}
+	if len(clusters) == 0 && !f.dryRun {
+		return usagef("there is no cluster to deliver to; name one with --cluster NAME=HOST:PORT or --config FILE, or print with --dry-run")
+	}
+	logger := s.logger(c)
+	r := &replaying{settings: s, config: c, flags: f, logger: logger}
+	if r.from, err = parsePoint("--from", f.from); err != nil {
+		return err
+	}
+	if r.to, err = parsePoint("--to", f.to); err != nil {
+		return err
+	}
+	var p pipeline.Config
+	if len(f.files) > 0 {
+		p, err = r.files()
+	} else {
+		if err := c.RequireSource(); err != nil {
+			return err
+		}
+		p, err = r.server(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	var limit *rate.Limiter
+	if f.rate > 0 {
+		limit = rate.NewLimiter(rate.Limit(f.rate), max(1, int(f.rate/10)))
+	}
+	var d *delivery
+	if f.dryRun {
+		d = printTo(s.env.stdout, clusters, p.From, match)
+	} else {
+		d = deliverTo(clusters, func(string) binlog.Position { return p.From }, match, limit, logger)
+	}
+	p.Clusters, p.Tags, p.LogBytes, p.Logger = d.clusters, c.Tags, int64(c.LogBytes), logger
+	line, err := pipeline.New(p)
+	if err != nil {
+		return err
+	}
+	finished := showProgress(ctx, s.env.stderr, r.progress, line)
+	err = line.Run(ctx)
+	finished()
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("the replay was interrupted; it is not complete")
+	}
+	read := line.Read()
+	logger.Info("replayed", "transactions", read.Transactions, "keys", read.Keys)
+	if n := d.setAside(); n > 0 {
+		return fmt.Errorf("%d keys were set aside: they can never be deleted where they were to go; the log lines above name some", n)
+	}
+	return nil
+}
+
+func parsePoint(flag, text string) (binlog.Point, error) {
+	if text == "" {
+		return binlog.Point{}, nil
+	}
+	p, err := binlog.ParsePoint(text)
+	if err != nil {
+		return p, usageError{fmt.Errorf("%s: %w", flag, err)}
+	}
+	return p, nil
+}
+
+// replaying is one replay's source and its bounds.
+type replaying struct {
+	settings *settings
+	config   *config.Config
+	flags    *replayFlags
+	logger   *slog.Logger
+	from, to binlog.Point
+	// progress tells how many bytes of the log were read, of how many; -1: not known.
+	progress func() (read, total int64)
+}
+
+// files reads log files.
+func (r *replaying) files() (pipeline.Config, error) {
+	files, err := binlog.NewFiles(r.flags.files, r.settings.env.stdin)
+	if err != nil {
+		return pipeline.Config{}, err
+	}
+	r.progress = files.Progress
+	return pipeline.Config{
+		Source: pipeline.Files(files),
+		Wanted: and(from(r.from), upTo(r.to)), Last: lastOf(r.to, nil),
+	}, nil
+}
+
+// server reads a server's log to where it ends now.
+func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
+	server, err := serverConfig(r.config, r.settings.env)
+	if err != nil {
+		return pipeline.Config{}, err
+	}
+	conn, err := binlog.Connect(ctx, server)
+	if err != nil {
+		return pipeline.Config{}, err
+	}
+	defer func() { _ = conn.Close() }() // it has said what was asked
+	settings, err := conn.Settings(ctx)
+	if err != nil {
+		return pipeline.Config{}, err
+	}
+	if err := settings.Check(server.Address); err != nil {
+		return pipeline.Config{}, err
+	}
+	if err := settings.CheckText(server.Address); err != nil {
+		r.logger.Warn("statement text is off now; what was logged while it was on is replayed", "error", err)
+	}
+	end, err := conn.End(ctx)
+	if err != nil {
+		return pipeline.Config{}, err
+	}
+	live := binlog.LiveConfig{Server: server, ServerID: freshServerID(), ToEnd: true, Logger: r.logger}
+	source := binlog.NewLive(live)
+	pos, err := source.Resolve(ctx, r.from)
+	if err != nil {
+		return pipeline.Config{}, err
+	}
+	total, err := conn.Distance(ctx, pos, end)
+	if err != nil {
+		return pipeline.Config{}, err
+	}
+	r.progress = func() (int64, int64) { return source.BytesRead(), total }
+	return pipeline.Config{
+		Source: source, From: pos, Impatient: true,
+		Lexing: extract.LexingNamed(settings.SQLMode, settings.Charset),
+		Wanted: upTo(r.to), Last: lastOf(r.to, &end),
+	}, nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcsqueal/mcsqueal/checkpoint"
+	"github.com/mcsqueal/mcsqueal/config"
+)
+
+// settings is a subcommand's half of the configuration: its file and its flags.
+type settings struct {
+	env   environment
+	file  string
+	flags *config.Flags
+}
+
+func bindSettings(cmd *cobra.Command, env environment) *settings {
+	s := &settings{env: env}
+	cmd.Flags().StringVar(&s.file, "config", "", "configuration `file` (YAML); flags override it")
+	s.flags = config.BindFlags(cmd.Flags())
+	return s
+}
+
+// load reads the configuration: defaults, then the file, then the flags.
+func (s *settings) load() (*config.Config, error) {
+	c := config.Default()
+	if s.file != "" {
+		var err error
+		if c, err = config.Load(s.file); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	if err := s.flags.Apply(c); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if err := supported(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// supported refuses what the configuration can say and this version does not do.
+func supported(c *config.Config) error {
+	refuse := func(what string) error {
+		return usagef("%s: this version of mcsqueal does not do that yet; leave it out", what)
+	}
+	if len(c.Rules) > 0 {
+		return refuse("rules")
+	}
+	if len(c.Source.URLs) > 1 {
+		return refuse("several source urls")
+	}
+	if c.OnGap != config.OnGapStop {
+		return refuse("on_gap: " + string(c.OnGap))
+	}
+	for _, cluster := range c.Clusters {
+		switch {
+		case cluster.Action.Kind != config.ActionDelete:
+			return refuse(fmt.Sprintf("cluster %s: action %s", cluster.Name, cluster.Action))
+		case len(cluster.RedeleteAfter) > 0:
+			return refuse(fmt.Sprintf("cluster %s: redelete_after", cluster.Name))
+		}
+	}
+	return nil
+}
+
+// stateDir is the configured directory, or the user's.
+func (s *settings) stateDir(c *config.Config) (string, error) {
+	if c.StateDir != "" {
+		return c.StateDir, nil
+	}
+	dir, err := config.DefaultStateDir(s.env.uid, s.env.getenv)
+	if err != nil {
+		return "", usageError{err}
+	}
+	return dir, nil
+}
+
+// logger writes to standard error.
+func (s *settings) logger(c *config.Config) *slog.Logger {
+	level := map[config.LogLevel]slog.Level{
+		config.LogDebug: slog.LevelDebug, config.LogInfo: slog.LevelInfo,
+		config.LogWarn: slog.LevelWarn, config.LogError: slog.LevelError,
+	}[c.Log.Level]
+	options := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(s.env.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(s.env.stderr, options))
+}
+
+// openStore locks the state directory.
+func openStore(s *settings, c *config.Config) (*checkpoint.Store, error) {
+	dir, err := s.stateDir(c)
+	if err != nil {
+		return nil, err
+	}
+	return checkpoint.Open(dir)
+}

@@ -1,0 +1,219 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcsqueal/mcsqueal/binlog"
+)
+
+// authority signs certificates and keeps them as PEM files.
+type authority struct {
+	dir         string
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	path        string
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{dir: t.TempDir()}
+	a.certificate, a.key, a.path, _ = a.issue(t, "ca", &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	return a
+}
+
+// issue signs a certificate, or the authority's own, and writes it beside its key.
+func (a *authority) issue(t *testing.T, name string, template *x509.Certificate) (certificate *x509.Certificate, key *ecdsa.PrivateKey, certPath, keyPath string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.Subject = pkix.Name{CommonName: name}
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	parent, signer := a.certificate, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if certificate, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPath, keyPath = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")
+	for path, block := range map[string]*pem.Block{certPath: {Type: "CERTIFICATE", Bytes: der}, keyPath: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certificate, key, certPath, keyPath
+}
+
+// handshake connects a client with this configuration to a server with that one.
+func handshake(t *testing.T, client, server *tls.Config) error {
+	t.Helper()
+	near, far := net.Pipe()
+	defer near.Close()
+	done := make(chan error, 1)
+	go func() {
+		defer far.Close()
+		done <- tls.Server(far, server).HandshakeContext(t.Context())
+	}()
+	err := tls.Client(near, client).HandshakeContext(t.Context())
+	near.Close()
+	if serverErr := <-done; err == nil {
+		err = serverErr
+	}
+	return err
+}
+
+func TestTLSChecksAsMuchAsItsModeSays(t *testing.T) {
+	trusted, stranger := newAuthority(t), newAuthority(t)
+	server := func(a *authority, host string) *tls.Config {
+		_, _, cert, key := a.issue(t, host, &x509.Certificate{DNSNames: []string{host}})
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	right, other, foreign := server(trusted, "db.example"), server(trusted, "other.example"), server(stranger, "db.example")
+	const unknown, name = "certificate signed by unknown authority", "certificate is valid for other.example, not db.example"
+	for _, test := range []struct {
+		mode                            TLSMode
+		right, misnamed, foreignerError string
+	}{
+		{TLSAuto, "", name, unknown},
+		{TLSVerify, "", name, unknown},
+		{TLSVerifyCA, "", "", unknown},
+		{TLSSkipVerify, "", "", ""},
+	} {
+		settings := TLS{Mode: test.mode, CA: trusted.path}
+		client, err := settings.Client(SourceURL{Flavor: binlog.MySQL, User: "u", Host: "db.example", Port: 3306})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, against := range []struct {
+			who    string
+			server *tls.Config
+			want   string
+		}{{"the right server", right, test.right}, {"one of another name", other, test.misnamed}, {"one of another authority", foreign, test.foreignerError}} {
+			err := handshake(t, client, against.server)
+			if (err == nil) != (against.want == "") || err != nil && !strings.Contains(err.Error(), against.want) {
+				t.Errorf("%s against %s: %v, want %q", test.mode, against.who, err, against.want)
+			}
+		}
+	}
+}
+
+func TestTLSServerNameStandsInForTheHost(t *testing.T) {
+	trusted := newAuthority(t)
+	_, _, cert, key := trusted.issue(t, "other.example", &x509.Certificate{DNSNames: []string{"other.example"}})
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range []SourceURL{{Host: "10.0.0.1", Port: 3306}, {Host: "localhost", Port: 3306}, {Socket: "/s"}} {
+		settings := TLS{Mode: TLSAuto, CA: trusted.path, ServerName: "other.example"}
+		client, err := settings.Client(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := handshake(t, client, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}); err != nil {
+			t.Errorf("%v: %v", u, err)
+		}
+	}
+}
+
+func TestTLSShowsTheClientCertificate(t *testing.T) {
+	trusted := newAuthority(t)
+	_, _, serverCert, serverKey := trusted.issue(t, "db.example", &x509.Certificate{DNSNames: []string{"db.example"}})
+	pair, err := tls.LoadX509KeyPair(serverCert, serverKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(trusted.certificate)
+	server := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	_, _, cert, key := trusted.issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+
+	u := SourceURL{Host: "db.example", Port: 3306}
+	with, err := TLS{Mode: TLSVerify, CA: trusted.path, Cert: cert, Key: key}.Client(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := handshake(t, with, server); err != nil {
+		t.Error(err)
+	}
+	without, err := TLS{Mode: TLSVerify, CA: trusted.path}.Client(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := handshake(t, without, server); err == nil {
+		t.Error("the server took a client without a certificate")
+	}
+}
+
+func TestTLSIsOffByDefaultOnlyWhereNoWireIs(t *testing.T) {
+	remote, local, socket := SourceURL{Host: "db", Port: 3306}, SourceURL{Host: "127.0.0.1", Port: 3306}, SourceURL{Socket: "/s"}
+	for _, test := range []struct {
+		settings TLS
+		u        SourceURL
+		want     TLSMode
+	}{
+		{TLS{Mode: TLSAuto}, remote, TLSVerify},
+		{TLS{Mode: TLSAuto}, local, TLSOff},
+		{TLS{Mode: TLSAuto}, socket, TLSOff},
+		{TLS{Mode: TLSAuto, CA: "ca.pem"}, local, TLSVerify},
+		{TLS{Mode: TLSVerify}, local, TLSVerify},
+		{TLS{Mode: TLSOff}, remote, TLSOff},
+		{TLS{Mode: TLSSkipVerify}, socket, TLSSkipVerify},
+	} {
+		if got := test.settings.ModeFor(test.u); got != test.want {
+			t.Errorf("%+v to %v is %s, want %s", test.settings, test.u, got, test.want)
+		}
+	}
+	if c, err := (TLS{Mode: TLSAuto}).Client(local); c != nil || err != nil {
+		t.Errorf("got %v, %v, want neither", c, err)
+	}
+}
+
+func TestTLSSaysWhichFileItCouldNotUse(t *testing.T) {
+	trusted := newAuthority(t)
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		settings TLS
+		want     string
+	}{
+		{TLS{CA: "/nonexistent"}, "read the authorities of the source's certificate: open /nonexistent: no such file or directory"},
+		{TLS{CA: garbage}, "read the authorities of the source's certificate: " + garbage + " holds no certificate in PEM form"},
+		{TLS{Cert: trusted.path, Key: "/nonexistent"}, "read the client certificate " + trusted.path + " and its key /nonexistent: open /nonexistent: no such file or directory"},
+	} {
+		test.settings.Mode = TLSVerify
+		if _, err := test.settings.Client(SourceURL{Host: "db", Port: 3306}); err == nil || err.Error() != test.want {
+			t.Errorf("got %v, want %s", err, test.want)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package mcconn_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mcsqueal/mcsqueal/mcconn"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// peer is a listener on loopback whose connections are served by serve, until it
+// returns or the test ends. It is for what no real server can be brought to do.
+func peer(t testing.TB, serve func(net.Conn)) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOn(t, listener, serve)
+}
+
+func serveOn(t testing.TB, listener net.Listener, serve func(net.Conn)) (address string) {
+	t.Helper()
+	var (
+		mu    sync.Mutex
+		conns []net.Conn // guarded by mu
+		wg    sync.WaitGroup
+	)
+	wg.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns = append(conns, conn)
+			mu.Unlock()
+			wg.Go(func() {
+				defer conn.Close()
+				serve(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		mu.Lock()
+		for _, conn := range conns {
+			conn.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return listener.Addr().String()
+}
+
+// greeted answers Dial's questions as a cache that speaks both protocols, then
+// goes on with serve.
+func greeted(serve func(conn net.Conn, commands *bufio.Scanner)) func(net.Conn) {
+	return func(conn net.Conn) {
+		commands := bufio.NewScanner(conn)
+		commands.Buffer(nil, 1<<20)
+		if !commands.Scan() || commands.Text() != "version" {
+			return
+		}
+		fmt.Fprint(conn, "VERSION 1.6.fake\r\n")
+		// Text's Dial asks no more; what comes next is a delete then.
+		serve(conn, commands)
+	}
+}
+
+// greetedMeta is greeted for a Dial that asks for the meta protocol too.
+func greetedMeta(serve func(conn net.Conn, commands *bufio.Scanner)) func(net.Conn) {
+	return greeted(func(conn net.Conn, commands *bufio.Scanner) {
+		if !commands.Scan() || commands.Text() != "mn" {
+			return
+		}
+		fmt.Fprint(conn, "MN\r\n")
+		serve(conn, commands)
+	})
+}
+
+// says sends lines, for the n-th command the n-th, and then waits for the end.
+func says(lines ...string) func(net.Conn, *bufio.Scanner) {
+	return func(conn net.Conn, commands *bufio.Scanner) {
+		for _, line := range lines {
+			if !commands.Scan() {
+				return
+			}
+			fmt.Fprint(conn, line)
+		}
+		for commands.Scan() {
+		}
+	}
+}
+
+func dial(t testing.TB, config mcconn.Config) *mcconn.Conn {
+	t.Helper()
+	c, err := mcconn.Dial(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// deletes is a batch of n deletes in the meta protocol.
+func deletes(n int) *mcconn.Batch {
+	return &mcconn.Batch{Wire: []byte(strings.Repeat("md key\r\n", n)), N: n}
+}
+
+func send(t testing.TB, c *mcconn.Conn, b *mcconn.Batch) {
+	t.Helper()
+	if err := c.Send(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receive(t testing.TB, c *mcconn.Conn) *mcconn.Batch {
+	t.Helper()
+	b, err := c.Receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// within fails the test if what takes forever; it is generous, and not waited for
+// when all is well.
+func within(t testing.TB, what string, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s: still waiting after 10 s", what)
+	}
+}

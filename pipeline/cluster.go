@@ -1,0 +1,57 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/mcsqueal/mcsqueal/batcher"
+	"github.com/mcsqueal/mcsqueal/binlog"
+)
+
+// Source is what transactions are read from: a server, or log files.
+type Source interface {
+	// Run reads from pos on, hands what it finds to h, and moves pos past each
+	// transaction that h has taken. It returns nil at the end of what there is to
+	// read, or when h says binlog.ErrStop.
+	Run(ctx context.Context, pos *binlog.Position, h binlog.Handler) error
+}
+
+// Sink is what one cursor's batches are pushed to.
+type Sink interface {
+	// Run delivers until the cursor says io.EOF, and then returns nil; until the
+	// context ends, and then returns an error; or until the cursor fails, with the
+	// cursor's error. What it has acknowledged has been answered.
+	Run(ctx context.Context, c *batcher.Cursor) error
+}
+
+// Cluster is one set of caches, and how it is served.
+type Cluster struct {
+	Name string
+	// From is where its delivery begins: the checkpoint's position, or the start's.
+	From binlog.Position
+	// Sinks are its connections: one for routers, of which any one suffices; one for
+	// each of plain servers. The cluster has acknowledged what all of them have.
+	Sinks []Sink
+}
+
+// least is the position up to which all of several cursors have acknowledged.
+func least(positions []binlog.Position) binlog.Position {
+	lowest := positions[0]
+	for _, p := range positions[1:] {
+		switch {
+		case p.Covers(lowest):
+		case lowest.Covers(p):
+			lowest = p
+		default:
+			// Neither has all of the other's: what both have.
+			meet := p
+			if p.GTIDs != nil && lowest.GTIDs != nil {
+				meet.GTIDs = lowest.GTIDs.Intersect(p.GTIDs)
+			}
+			if order, ok := lowest.File.Compare(p.File); ok && (order < 0 || order == 0 && lowest.Offset < p.Offset) {
+				meet.File, meet.Offset = lowest.File, lowest.Offset
+			}
+			lowest = meet
+		}
+	}
+	return lowest
+}

@@ -1,0 +1,357 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/mcsqueal/mcsqueal/batcher"
+	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/extract"
+)
+
+const (
+	// publishBytes is how many bytes of keys of one transaction are published
+	// before its end: about a batch's worth.
+	publishBytes = 16 << 10
+	// patience is how long a source may be kept waiting because the Log is full.
+	// Servers cut a reader off that blocks them for net_write_timeout (60 s).
+	patience = time.Second
+	// sampleEvery is how often at most a refused tag, or rows without their
+	// statement's text, are logged.
+	sampleEvery = time.Second
+)
+
+// reading fills one Log from a source. It is the binlog.Handler of that source:
+// its methods are called by the one goroutine that reads.
+type reading struct {
+	source  Source
+	log     *batcher.Log
+	w       *batcher.Writer
+	tags    *extract.Tags
+	lexing  extract.Lexing // where the log does not say the session's
+	metrics *Metrics
+	logger  *slog.Logger
+	// wanted, if set, tells whether a transaction is to be read at all.
+	wanted func(t *binlog.Transaction, f binlog.File) bool
+	// last, if set, tells whether the reading ends behind a transaction.
+	last func(t *binlog.Transaction, f binlog.File) bool
+	// gathering, if set, is told of each transaction, for the barrier.
+	gathering *gathering
+	// impatient: the source must not be kept waiting while the Log is full.
+	impatient bool
+
+	ctx  context.Context //nolint:containedctx // of run, which is on the stack below every handler's call
+	file binlog.File
+	// start is where the transaction begins in it.
+	start uint64
+	// skipped: the transaction is not wanted.
+	skipped bool
+	seen    extract.Distinct
+	// now is when what is being handled was read, in microseconds since 1970; stale
+	// once it has been handled.
+	now   int64
+	stale bool
+	// pending is a statement's text with its session, kept until its tables are
+	// known; text is its memory.
+	pending     bool
+	text        []byte
+	textLexing  extract.Lexing
+	textSeen    bool // the statement's text has come
+	unpublished int  // bytes of keys
+	keyed       bool // the transaction has named a key
+	// keys and transactions are counted here, and told to others when idle.
+	keys, transactions         int
+	readKeys, readTransactions atomic.Uint64
+	err                        error // of key, for who cannot be told otherwise
+
+	onKey     func([]byte)
+	onRefused func(extract.Refusal)
+	sampled   rate.Sometimes // refused tags
+	textless  rate.Sometimes // rows without text
+}
+
+// errPaused ends a reading whose Log has been full for too long; it goes on later
+// from its position.
+var errPaused = errors.New("the log is full; the dump is closed until there is room")
+
+// run reads from pos on until the source has come to its end, and then closes the
+// Log, or until an error.
+func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
+	r.ctx = ctx
+	r.onKey, r.onRefused = r.key, r.refused
+	r.sampled, r.textless = rate.Sometimes{Interval: sampleEvery}, rate.Sometimes{Interval: sampleEvery}
+	r.stale = true
+	for {
+		err := r.source.Run(ctx, pos, r)
+		r.w.Abort()
+		r.publish()
+		r.count()
+		if !errors.Is(err, errPaused) {
+			return errors.Join(err, r.close(ctx))
+		}
+		r.logger.Info("the Log is full and no cluster takes more; the dump is closed until half of it is free", "position", pos.String())
+		r.metrics.pauses.Inc()
+		if err := r.log.WaitRoom(ctx, r.log.Capacity()/2); err != nil {
+			return errors.Join(context.Cause(ctx), r.close(ctx))
+		}
+	}
+}
+
+// close says that nothing more will come, once there is room to say it. When the
+// context has ended already it does not wait: what is not in the Log is read
+// again by the next run.
+func (r *reading) close(ctx context.Context) error {
+	for {
+		err := r.w.Close()
+		if !errors.Is(err, batcher.ErrFull) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := r.log.WaitRoom(ctx, 1); err != nil {
+			return nil //nolint:nilerr // the context has ended; see above
+		}
+	}
+}
+
+// full waits for room in the Log.
+func (r *reading) full() error {
+	r.publish()
+	ctx := r.ctx
+	if r.impatient {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	if err := r.log.WaitRoom(ctx, 1); err != nil {
+		if cause := context.Cause(r.ctx); cause != nil {
+			return cause
+		}
+		return errPaused
+	}
+	r.stale = true
+	return nil
+}
+
+// File implements binlog.Handler.
+func (r *reading) File(f binlog.File) error {
+	r.file = f
+	return r.w.File(f)
+}
+
+// Previous implements binlog.Handler.
+func (r *reading) Previous(*binlog.GTIDSet) error { return nil }
+
+// Begin implements binlog.Handler.
+func (r *reading) Begin(t *binlog.Transaction) error {
+	if r.skipped = r.wanted != nil && !r.wanted(t, r.file); r.skipped {
+		return nil
+	}
+	r.start = t.Start
+	if r.stale {
+		r.now, r.stale = time.Now().UnixMicro(), false
+	}
+	r.seen.Reset()
+	r.textSeen, r.keyed = false, false
+	seq, err := r.w.Begin(batcher.Transaction{GTID: t.GTID, Start: t.Start, Time: t.Time, Read: r.now})
+	if err != nil || r.gathering == nil {
+		return err
+	}
+	return r.gathering.add(seq, t, r.file, r.now)
+}
+
+// publish makes what was appended readable, and the barrier wait for it.
+func (r *reading) publish() {
+	r.unpublished = 0
+	r.w.Publish()
+	if r.gathering != nil {
+		r.gathering.reach(r.log.Appended())
+	}
+}
+
+// Statement implements binlog.Handler.
+func (r *reading) Statement(s *binlog.Statement) error {
+	if r.skipped {
+		return nil
+	}
+	if err := r.flush(nil, nil); err != nil {
+		return err
+	}
+	r.textSeen = s.Rows
+	if !r.tags.Mentioned(s.Text) {
+		return nil
+	}
+	lexing := r.lexing
+	if s.SessionKnown {
+		lexing = extract.LexingFor(s.SQLMode, s.Collation)
+	}
+	if !s.Rows {
+		return r.extract(s.Text, lexing, s.Schema, nil)
+	}
+	// The table is known when its Table_map comes, right behind.
+	r.pending, r.textLexing = true, lexing
+	r.text = append(r.text[:0], s.Text...)
+	return nil
+}
+
+// Table implements binlog.Handler.
+func (r *reading) Table(t *binlog.Table) (wanted bool, err error) {
+	if r.skipped {
+		return false, nil
+	}
+	return false, r.flush(t.Schema, t.Name)
+}
+
+// Rows implements binlog.Handler.
+func (r *reading) Rows(rows *binlog.Rows) error {
+	if r.skipped {
+		return nil
+	}
+	if !r.textSeen {
+		r.metrics.textless.Inc()
+		r.textless.Do(func() {
+			r.logger.Warn("rows without their statement's text: tags in it are not seen; a session has the text turned off, or the server did when they were written",
+				"log", r.file.Name, "pos", r.start)
+		})
+	}
+	if rows.StatementEnd {
+		r.textSeen = false
+	}
+	return nil
+}
+
+// flush extracts the keys of the statement whose table was awaited.
+func (r *reading) flush(schema, table []byte) error {
+	if !r.pending {
+		return nil
+	}
+	r.pending = false
+	err := r.extract(r.text, r.textLexing, schema, table)
+	const keep = 1 << 20
+	if cap(r.text) > keep {
+		r.text = nil
+	}
+	return err
+}
+
+// extract takes the keys out of one statement.
+func (r *reading) extract(text []byte, lexing extract.Lexing, schema, table []byte) error {
+	r.w.Statement(batcher.Tag, schema, table)
+	r.err = nil
+	r.tags.Keys(text, lexing, r.onKey, r.onRefused)
+	return r.err
+}
+
+// key appends a key to the Log, unless the transaction has named it before.
+func (r *reading) key(key []byte) {
+	if r.err != nil || !r.seen.Add(key) {
+		return
+	}
+	for {
+		err := r.w.Key(key)
+		if errors.Is(err, batcher.ErrFull) {
+			if err = r.full(); err == nil {
+				continue
+			}
+		}
+		if r.err = err; err != nil {
+			return
+		}
+		break
+	}
+	r.keyed = true
+	r.keys++
+	if r.unpublished += len(key); r.unpublished >= publishBytes {
+		r.publish()
+	}
+}
+
+// refused takes note of what was meant as a key and is none.
+func (r *reading) refused(f extract.Refusal) {
+	r.metrics.refusedTags[f.Reason].Inc()
+	r.sampled.Do(func() {
+		r.logger.Warn("a tag's key was refused; its neighbours go out", "reason", f.Reason.String(), "text", string(f.Text), "log", r.file.Name)
+	})
+}
+
+// End implements binlog.Handler.
+func (r *reading) End(t *binlog.Transaction) error {
+	if r.skipped {
+		return r.ended(t)
+	}
+	if err := r.flush(nil, nil); err != nil {
+		return err
+	}
+	for {
+		err := r.w.End(t.End)
+		if errors.Is(err, batcher.ErrFull) {
+			if err = r.full(); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		break
+	}
+	r.transactions++
+	if r.keyed {
+		r.publish()
+	}
+	return r.ended(t)
+}
+
+// ended stops the reading behind its last transaction.
+func (r *reading) ended(t *binlog.Transaction) error {
+	if r.last != nil && r.last(t, r.file) {
+		return binlog.ErrStop
+	}
+	return nil
+}
+
+// Broken implements binlog.Handler.
+func (r *reading) Broken() error {
+	r.pending = false
+	r.w.Abort()
+	return nil
+}
+
+// Checkpoint implements binlog.Handler.
+func (r *reading) Checkpoint(file string) error {
+	if r.gathering != nil {
+		r.gathering.checkpoint(file)
+	}
+	return nil
+}
+
+// Idle implements binlog.Handler.
+func (r *reading) Idle(offset uint64) error {
+	r.stale = true
+	r.count()
+	if err := r.w.Idle(offset); err != nil && !errors.Is(err, batcher.ErrFull) {
+		return err // if there is no room to say how far the log was read, it is said later
+	}
+	r.publish()
+	return nil
+}
+
+// count tells the metrics what has been read.
+func (r *reading) count() {
+	r.metrics.keys.Add(float64(r.keys))
+	r.metrics.transactions.Add(float64(r.transactions))
+	r.readKeys.Add(uint64(r.keys))
+	r.readTransactions.Add(uint64(r.transactions))
+	r.keys, r.transactions = 0, 0
+}
+
+// Warn implements binlog.Handler.
+func (r *reading) Warn(w binlog.Warning) {
+	r.metrics.warnings.WithLabelValues(string(w.Kind)).Inc()
+	r.logger.Error("something in the log that may have carried keys could not be read as such", "kind", string(w.Kind), "log", w.File, "pos", w.Offset, "detail", w.Detail)
+}

@@ -1,0 +1,206 @@
+package memcache
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"regexp"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/mcsqueal/mcsqueal/backoff"
+	"github.com/mcsqueal/mcsqueal/batcher"
+	"github.com/mcsqueal/mcsqueal/mcconn"
+)
+
+// Config says what a Sink delivers to and how. Its fields are read only.
+type Config struct {
+	// Cluster is the name in logs and metrics.
+	Cluster string
+	// Targets are addresses (host:port, or a Unix socket's path) of which any one
+	// suffices: the next takes over when one fails. A cluster of plain servers,
+	// each of which is to get every delete, takes a Sink for each.
+	Targets []string
+	// Protocol is meta, text or, as its zero value, to be asked for.
+	Protocol mcconn.Protocol
+	// Prefix is put before every key. One that begins and ends with a slash is a
+	// router's routing prefix, which does not count towards a key's length; such
+	// routers speak text.
+	Prefix string
+	// Match lets only keys through that all of these match.
+	Match []*regexp.Regexp
+	// Window is how many batches may be in flight; 0 is 4.
+	Window int
+	// Timeout bounds connecting, and how long answers that are owed may not come;
+	// 0 is 5 s.
+	Timeout time.Duration
+	// Linger is how long a batch that is not full waits for more; 0: not at all.
+	Linger time.Duration
+	// RefusedMax is how many keys that the caches refuse for now may wait to be
+	// tried again before nothing else is sent; 0 is 100,000.
+	RefusedMax int
+	// Rate, if set, bounds the keys a second; several Sinks may share it.
+	Rate *rate.Limiter
+	TLS  *tls.Config
+	// Dial, if set, replaces net.Dialer's DialContext.
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	Metrics *Metrics     // nil: not counted
+	Logger  *slog.Logger // nil: discarded
+}
+
+const (
+	defaultWindow     = mcconn.DefaultWindow
+	defaultRefusedMax = 100_000
+	// setAsideLogged is how often at most a key that can never be sent is logged.
+	setAsideLogged = time.Second
+)
+
+// Sink delivers what a cursor has to one router or server at a time.
+type Sink struct {
+	cfg      Config
+	counters counters
+	target   int // index into cfg.Targets of the one in use
+	// refusals of this cluster's caches, to be tried again; used by one session at
+	// a time.
+	refused refusedKeys
+	logged  rate.Sometimes
+
+	mu       sync.Mutex // guards what follows
+	setAside uint64
+	lastErr  error
+}
+
+// New makes a Sink; it connects in Run.
+func New(cfg Config) *Sink {
+	if cfg.Window <= 0 {
+		cfg.Window = defaultWindow
+	}
+	if cfg.RefusedMax <= 0 {
+		cfg.RefusedMax = defaultRefusedMax
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Logger = cfg.Logger.With("cluster", cfg.Cluster)
+	return &Sink{cfg: cfg, counters: cfg.Metrics.of(cfg.Cluster), logged: rate.Sometimes{Interval: setAsideLogged}}
+}
+
+// SetAside is how many keys were set aside: refused for good, and never sent
+// again. Any goroutine may call it.
+func (s *Sink) SetAside() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.setAside
+}
+
+// Run delivers until the cursor says that there is nothing more to come, and then
+// returns nil once everything is acknowledged; or until the context ends, and
+// then returns its cause; or until the cursor fails, with its error
+// (batcher.ErrFellOut). Whatever the caches and the network do, it goes on.
+func (s *Sink) Run(ctx context.Context, cursor *batcher.Cursor) error {
+	retry := backoff.Backoff{Max: 5 * time.Second}
+	// What another cursor's keys were refused for comes again with this one.
+	s.refused = nil
+	for {
+		conn, err := s.dial(ctx)
+		if err == nil {
+			var done bool
+			done, err = s.deliver(ctx, cursor, conn, &retry)
+			conn.Close()
+			if done {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s.counters.lost.Inc()
+		s.fail(err)
+		lost := s.cfg.Targets[s.target]
+		s.target = (s.target + 1) % len(s.cfg.Targets)
+		s.cfg.Logger.Warn("router lost; all that it has not acknowledged goes out again",
+			"router", lost, "next", s.cfg.Targets[s.target], "error", err)
+		cursor.Rewind()
+		if err := retry.Wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Sink) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastErr = err
+}
+
+func (s *Sink) dial(ctx context.Context) (*mcconn.Conn, error) {
+	conn, err := mcconn.Dial(ctx, mcconn.Config{
+		Address: s.cfg.Targets[s.target], Protocol: s.cfg.Protocol, Window: s.cfg.Window,
+		Timeout: s.cfg.Timeout, TLS: s.cfg.TLS, Dial: s.cfg.Dial,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.cfg.Protocol == mcconn.Auto {
+		s.cfg.Logger.Info("connected", "router", conn.Address(), "protocol", conn.Protocol().String(), "version", conn.Version())
+	} else {
+		s.cfg.Logger.Info("connected", "router", conn.Address(), "version", conn.Version())
+	}
+	return conn, nil
+}
+
+// deliver runs one connection. It is done when the cursor is: with io.EOF, which
+// becomes nil, or with an error of its own. Otherwise err is what ended the
+// connection.
+func (s *Sink) deliver(ctx context.Context, cursor *batcher.Cursor, conn *mcconn.Conn, retry *backoff.Backoff) (done bool, err error) {
+	d := newDelivery(s, cursor, conn, retry)
+	stop := context.AfterFunc(ctx, conn.Close)
+	defer stop()
+	sending, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	received := make(chan error, 1)
+	go func() {
+		err := d.receive()
+		lost(errLost)
+		received <- err
+	}()
+	err = d.send(sending)
+	conn.Close()
+	ended := <-received
+	d.abandon()
+	switch {
+	case errors.Is(err, io.EOF):
+		return true, nil
+	case errors.Is(err, batcher.ErrFellOut), errors.Is(err, batcher.ErrClosed):
+		return true, err
+	case errors.Is(ended, net.ErrClosed):
+		return false, err // the sender met it first
+	}
+	return false, ended
+}
+
+// setKeyAside takes note of a key that can never be sent.
+func (s *Sink) setKeyAside(key []byte, why string) {
+	s.counters.setAside.Inc()
+	s.mu.Lock()
+	s.setAside++
+	s.mu.Unlock()
+	s.logged.Do(func() {
+		s.cfg.Logger.Error("key set aside: it can never be deleted in this cluster", "key", string(key), "reason", why)
+	})
+}
+
+// logRefused says that the caches refuse a key for now.
+func (s *Sink) logRefused(command []byte, why string) {
+	s.logged.Do(func() {
+		s.cfg.Logger.Warn("key refused for now; it is tried again until it is taken", "key", string(keyOf(command)), "reason", why)
+	})
+}
