@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -25,7 +26,8 @@ type dump struct {
 	offset    uint64
 	sequence  uint8
 	format    format
-	described bool // a format description has been read
+	described bool          // a format description has been read
+	read      *atomic.Int64 // counts bytes
 	skim      func(h header, head []byte) bool
 	large     []byte // an event that spans packets, or the head of one walked over
 }
@@ -36,6 +38,7 @@ const maxPacket = 1<<24 - 1
 func newDump(conn net.Conn, name string, silence time.Duration) *dump {
 	d := &dump{conn: conn, name: name, silence: silence}
 	d.buffer = newBuffer(d)
+	d.read = new(atomic.Int64)
 	// Packets are numbered from the command on.
 	d.sequence = 1
 	return d
@@ -47,6 +50,7 @@ func (d *dump) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := d.conn.Read(p)
+	d.read.Add(int64(n))
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
 		err = &SilenceError{Source: d.name, After: d.silence}
 	}

@@ -102,11 +102,15 @@ func (f *Files) file(path string, s *stream, p *parser) error {
 		in, name = file, path
 	}
 	r, closer, err := decompress(&counted{r: in, n: &f.read})
+	var packed *unpackError
+	if errors.As(err, &packed) {
+		return &CorruptError{File: name, What: "expected a compressed log", Err: packed.err}
+	}
 	if err != nil {
-		return &CorruptError{File: name, What: "expected a compressed log", Err: err}
+		return fmt.Errorf("log file: %w", err)
 	}
 	defer closer()
-	s.r, s.name = r, name
+	s.r, s.name, p.input = r, name, name
 	s.lo, s.hi, s.offset = 0, 0, 0
 	s.format = format{}
 	if err := s.begin(); err != nil {
@@ -170,19 +174,36 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 	case bytes.HasPrefix(head, magicGzip):
 		z, err := gzip.NewReader(br)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, &unpackError{err}
 		}
-		return z, func() { _ = z.Close() }, nil
+		return &unpacked{z}, func() { _ = z.Close() }, nil // reading has told all errors
 	case bytes.HasPrefix(head, magicZstd):
 		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, &unpackError{err}
 		}
-		return z, z.Close, nil
+		return &unpacked{z}, z.Close, nil
 	}
 	// Reads larger than br's buffer go past it.
 	return br, func() {}, nil
 }
+
+// unpacked reads from a decompressor and marks its errors as such.
+type unpacked struct{ r io.Reader }
+
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.r.Read(p)
+	if err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
+		err = &unpackError{err}
+	}
+	return n, err
+}
+
+// unpackError is a compressed file that cannot be decompressed.
+type unpackError struct{ err error }
+
+func (e *unpackError) Error() string { return e.err.Error() }
+func (e *unpackError) Unwrap() error { return e.err }
 
 type counted struct {
 	r io.Reader

@@ -72,6 +72,10 @@ type Handler interface {
 	// Broken: the transaction in progress will not end here. If the log has it, it
 	// comes again from its start.
 	Broken() error
+	// Moved: the log is read from another server from here on, or the server has
+	// lost the end of its log in a crash. The handler drops what may not be there
+	// any more, and says where the reading goes on.
+	Moved() (Position, error)
 	// Checkpoint: MariaDB's storage engines have made durable all that stands in
 	// files before this one.
 	Checkpoint(file string) error

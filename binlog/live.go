@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -19,28 +20,13 @@ import (
 // ErrStop is what a Handler returns to end a reading: Run then returns nil.
 var ErrStop = errors.New("the reading is to stop")
 
-// GapError says that the source no longer has, or never had, what follows a
-// position. Going on would skip transactions in silence.
-type GapError struct {
-	Source   string
-	Position Position
-	What     string
-	Err      error
-}
-
-func (e *GapError) Error() string {
-	s := fmt.Sprintf("gap: %s does not have what follows %s: %s", e.Source, e.Position, e.What)
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
-	}
-	return s
-}
-
-func (e *GapError) Unwrap() error { return e.Err }
-
 // LiveConfig configures a Live. Its fields are read only.
 type LiveConfig struct {
-	Server ServerConfig
+	// Servers are one at least; the others are failed over to, by GTID.
+	Servers []ServerConfig
+	// FailoverWait is how long a server that has the position is looked for, once one
+	// was reached and none has, before that is a gap. 0: 30 s.
+	FailoverWait time.Duration
 	// ServerID is the id this reading registers with, as a replica does. A source
 	// ends the older of two dumps with the same one, so every reading needs its own.
 	ServerID uint32
@@ -66,7 +52,19 @@ type Live struct {
 	// worked: a dump has delivered once, so the set-up is right and what fails
 	// later is waited out.
 	worked bool
+	// delivered counts the dumps that have delivered something.
+	delivered int
+	// lastID is the server that was read last; moving: another is to be read, or it
+	// lacks what was read of it.
+	lastID  string
+	moving  bool
+	current atomic.Int32 // index into cfg.Servers
+	read    atomic.Int64
 }
+
+// BytesRead is how many bytes of the log have come so far. Any goroutine may call
+// it.
+func (l *Live) BytesRead() int64 { return l.read.Load() }
 
 // NewLive makes a Live; it connects in Run.
 func NewLive(cfg LiveConfig) *Live {
@@ -81,21 +79,34 @@ func NewLive(cfg LiveConfig) *Live {
 	return l
 }
 
+// Server is the server that is being read, or tried. Any goroutine may call it.
+func (l *Live) Server() ServerConfig { return l.cfg.Servers[l.current.Load()] }
+
+// next turns to the next server.
+func (l *Live) next() { l.current.Store((l.current.Load() + 1) % int32(len(l.cfg.Servers))) }
+
 // Run reads from pos on and hands what it finds to h; pos moves past each
 // transaction as soon as h has taken its End, so that a later Run goes on there.
-// When the connection breaks it connects again, with growing pauses, and the
-// transaction that was interrupted comes again from its start, after h.Broken.
+// When the connection breaks it connects again, with growing pauses, to the next
+// server that has the position, and the transaction that was interrupted comes
+// again from its start, after h.Broken. When the server is another one, or has lost
+// what had been read of it, h.Moved says where to go on.
 //
 // It returns nil at the log's end (ToEnd) or when h says ErrStop, h's error as it
-// is, the context's cause when that ends it, a *GapError when the source no
-// longer has what follows pos, a *SetupError when it is not set up for being
-// read, and a *CorruptError for events that cannot be read. Failures of the
-// network, and of a server that has once delivered, are tried again for ever.
+// is, the context's cause when that ends it, a *GapError when no server has what
+// follows pos, a *SetupError when the source is not set up for being read, and a
+// *CorruptError for events that cannot be read. Failures of the network, and of a
+// server that has once delivered, are tried again for ever.
 func (l *Live) Run(ctx context.Context, pos *Position, h Handler) error {
 	p := &parser{h: h}
 	retry := backoff.Backoff{Max: 5 * time.Second}
+	var lacking time.Time // since when servers were reached and none had the position
 	for {
+		began := l.delivered
 		err := l.dump(ctx, pos, p, &retry)
+		if l.delivered != began {
+			lacking = time.Time{}
+		}
 		var lost *lostError
 		switch {
 		case err == nil, errors.Is(err, ErrStop):
@@ -106,20 +117,34 @@ func (l *Live) Run(ctx context.Context, pos *Position, h Handler) error {
 		case !errors.As(err, &lost):
 			return err
 		}
-		if gap := l.gap(*pos, lost.err); gap != nil {
-			return gap
-		}
-		if !l.worked {
+		var gap *GapError
+		if errors.As(lost.err, &gap) {
+			if lacking.IsZero() {
+				lacking = time.Now()
+			}
+			if len(l.cfg.Servers) == 1 && !l.moving || time.Since(lacking) >= l.failoverWait() {
+				return gap
+			}
+		} else if !l.worked && len(l.cfg.Servers) == 1 {
 			return lost.err
 		}
 		if err := p.reset(); err != nil {
 			return err
 		}
-		l.cfg.Logger.Warn("the source is lost; connecting again", "source", l.cfg.Server.Address, "position", pos.String(), "error", lost.err)
+		address := l.Server().Address
+		l.next()
+		l.cfg.Logger.Warn("the source is lost; connecting again", "source", address, "next", l.Server().Address, "position", pos.String(), "error", lost.err)
 		if err := retry.Wait(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+func (l *Live) failoverWait() time.Duration {
+	if l.cfg.FailoverWait > 0 {
+		return l.cfg.FailoverWait
+	}
+	return 30 * time.Second
 }
 
 // lostError wraps what ended a connection, to tell it from what a handler says.
@@ -128,27 +153,19 @@ type lostError struct{ err error }
 func (e *lostError) Error() string { return e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
-// gap tells whether the server said that it cannot go on from pos.
-func (l *Live) gap(pos Position, err error) error {
-	var my *mysql.MyError
-	if errors.As(err, &my) && my.Code == errFatalReadingLog {
-		return &GapError{Source: l.cfg.Server.Address, Position: pos.Clone(), What: "the server refuses to go on from there", Err: my}
-	}
-	return nil
-}
-
 // dump reads over one connection, until it ends.
 func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backoff.Backoff) error {
-	server, err := Connect(ctx, l.cfg.Server)
+	cfg := l.Server()
+	server, err := Connect(ctx, cfg)
 	if err != nil {
-		return &lostError{err}
+		return lostOr(err, l.worked || len(l.cfg.Servers) > 1)
 	}
-	defer func() { _ = server.Close() }()
+	defer func() { _ = server.Close() }() // it is of no more use
 	settings, err := server.Settings(ctx)
 	if err != nil {
 		return &lostError{err}
 	}
-	if err := settings.Check(l.cfg.Server.Address); err != nil {
+	if err := settings.Check(); err != nil {
 		return err
 	}
 	if l.cfg.Connected != nil {
@@ -156,7 +173,7 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 			return err
 		}
 	}
-	if err := checkIdentity(l.cfg.Server.Address, *pos, settings); err != nil {
+	if err := l.settle(ctx, server, settings, pos, p); err != nil {
 		return err
 	}
 	raw, err := server.startDump(ctx, dumpRequest{
@@ -167,21 +184,59 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
-	d := newDump(raw, l.cfg.Server.Address, 2*l.heartbeat+time.Second)
-	d.skim = p.skim
+	d := newDump(raw, cfg.Address, 2*l.heartbeat+time.Second)
+	d.skim, d.read = p.skim, &l.read
 	d.offset = pos.Offset
 	r := &liveReading{live: l, dump: d, parser: p, pos: pos, id: settings.ID, retry: retry}
-	return r.run()
+	err = r.run()
+	var my *mysql.MyError
+	var lost *lostError
+	if errors.As(err, &lost) && errors.As(err, &my) && my.Code == errFatalReadingLog {
+		return &lostError{&GapError{Source: cfg.Address, Position: pos.Clone(), What: "the server refuses to go on from there", Err: my}}
+	}
+	return err
 }
 
-// checkIdentity refuses to go on by file and offset on another server than the
-// one they are of: the same name there is another log.
-func checkIdentity(source string, pos Position, s *Settings) error {
-	if pos.GTIDs != nil && s.GTIDs || pos.File.Server == "" || s.ID == "" || pos.File.Server == s.ID {
+// lostOr makes a failure one that is waited out, unless nothing has worked yet.
+func lostOr(err error, wait bool) error {
+	if wait {
+		return &lostError{err}
+	}
+	return err
+}
+
+// settle makes sure that the server has what follows the position. A server that
+// is another one, or has lost what was read of it, may lack what was not visible
+// yet: then the reading goes back to what was.
+func (l *Live) settle(ctx context.Context, server *Server, settings *Settings, pos *Position, p *parser) error {
+	if l.lastID != "" && settings.ID != l.lastID {
+		l.moving = true
+	}
+	err := l.verify(ctx, server, settings, *pos)
+	var gap *GapError
+	if err != nil && !errors.As(err, &gap) {
+		return &lostError{err}
+	}
+	if gap == nil && !l.moving || l.lastID == "" {
+		if gap != nil {
+			return &lostError{gap}
+		}
+		l.lastID = settings.ID
 		return nil
 	}
-	return &GapError{Source: source, Position: pos.Clone(),
-		What: fmt.Sprintf("the position is of server %s, this is server %s, and without GTIDs a place in one's log says nothing of the other's", pos.File.Server, s.ID)}
+	l.moving = true
+	at, err := p.h.Moved()
+	if err != nil {
+		return err
+	}
+	if err := l.verify(ctx, server, settings, at); err != nil {
+		return &lostError{err}
+	}
+	l.cfg.Logger.Warn("the reading goes back to what was visible: the source is another server, or has lost the end of its log",
+		"source", settings.Address, "server", settings.ID, "was", l.lastID, "position", at.String())
+	*pos = at
+	l.lastID, l.moving = settings.ID, false
+	return nil
 }
 
 // liveReading is one connection's worth of reading.
@@ -249,6 +304,7 @@ func (r *liveReading) run() error {
 		if first {
 			first = false
 			r.live.worked = true
+			r.live.delivered++
 			r.retry.Reset()
 		}
 	}

@@ -23,7 +23,7 @@ func flavorOf(d *servers.Database) Flavor {
 
 func liveConfig(d *servers.Database, id uint32) LiveConfig {
 	return LiveConfig{
-		Server:   ServerConfig{Flavor: flavorOf(d), Address: d.Addr(), User: "root"},
+		Servers:  []ServerConfig{{Flavor: flavorOf(d), Address: d.Addr(), User: "root"}},
 		ServerID: id,
 		Logger:   slog.New(slog.DiscardHandler),
 	}

@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ import (
 type parser struct {
 	h    Handler
 	file File
+	// input is what errors call the file; "": what the log calls it.
+	input string
 
 	state      state
 	standalone bool // headed: MariaDB says that one Query is the whole group
@@ -34,6 +37,12 @@ type parser struct {
 
 	text    []byte // scratch for compressed texts
 	payload *payload
+
+	// What the handler is handed a pointer to; here, so that no event costs an
+	// allocation.
+	heard  Statement
+	mapped Table
+	images Rows
 }
 
 type state uint8
@@ -59,7 +68,7 @@ func (p *parser) reset() error {
 var errStop = errors.New("stop")
 
 func (p *parser) fail(e *event, err error) error {
-	return &CorruptError{File: p.file.Name, Offset: e.start, What: fmt.Sprintf("event of type %d", e.kind), Err: err}
+	return &CorruptError{File: cmp.Or(p.input, p.file.Name), Offset: e.start, What: fmt.Sprintf("event of type %d", e.kind), Err: err}
 }
 
 // event takes the next event of the log.
@@ -180,7 +189,8 @@ func (p *parser) statement(e *event, s Statement) error {
 	if !s.SessionKnown && p.session.known {
 		s.SessionKnown, s.SQLMode, s.Collation = true, p.session.sqlMode, p.session.collation
 	}
-	return p.h.Statement(&s)
+	p.heard = s
+	return p.h.Statement(&p.heard)
 }
 
 func (p *parser) table(e *event) error {
@@ -193,7 +203,8 @@ func (p *parser) table(e *event) error {
 			return err
 		}
 	}
-	wanted, err := p.h.Table(&t)
+	p.mapped = t
+	wanted, err := p.h.Table(&p.mapped)
 	if err != nil {
 		return err
 	}
@@ -217,17 +228,17 @@ func (p *parser) rows(e *event) error {
 			return err
 		}
 	}
-	r := Rows{
+	p.images = Rows{
 		Table:        tableID(e.body),
 		Type:         e.kind,
 		StatementEnd: binary.LittleEndian.Uint16(e.body[6:])&rowsFlagStatementEnd != 0,
 	}
 	if len(p.wanted) > 0 && !e.partial {
-		if _, ok := p.wanted[r.Table]; ok {
-			r.Body = e.body
+		if _, ok := p.wanted[p.images.Table]; ok {
+			p.images.Body = e.body
 		}
 	}
-	return p.h.Rows(&r)
+	return p.h.Rows(&p.images)
 }
 
 func (p *parser) compressedQuery(e *event) error {
@@ -393,12 +404,12 @@ func (p *parser) checkpoint(e *event) error {
 func (p *parser) transactionPayload(e *event) error {
 	if p.payload == nil {
 		p.payload = newPayload()
+		p.payload.events.skim = p.skim
 	}
 	inner, err := p.payload.open(e.body)
 	if err != nil {
 		return p.fail(e, err)
 	}
-	inner.skim = p.skim
 	var in event
 	for {
 		if err := inner.next(&in); err != nil {

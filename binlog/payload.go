@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -14,6 +13,7 @@ import (
 // zstd stream with the transaction's events, without checksums.
 type payload struct {
 	zstd   *zstd.Decoder
+	packed bytes.Reader
 	events stream
 }
 
@@ -64,18 +64,18 @@ func (p *payload) open(b []byte) (*stream, error) {
 		}
 		b = rest[n:]
 	}
-	r := io.Reader(bytes.NewReader(b))
+	p.packed.Reset(b)
+	p.events.r = &p.packed
 	switch compression {
 	case compressionNone:
 	case compressionZSTD:
-		if err := p.zstd.Reset(r); err != nil {
+		if err := p.zstd.Reset(&p.packed); err != nil {
 			return nil, fmt.Errorf("compressed transaction: %w", err)
 		}
-		r = p.zstd
+		p.events.r = p.zstd
 	default:
 		return nil, fmt.Errorf("compressed transaction: compression type %d, expected 0 (zstd) or 255 (none)", compression)
 	}
-	p.events.r = r
 	p.events.lo, p.events.hi, p.events.offset = 0, 0, 0
 	return &p.events, nil
 }

@@ -10,6 +10,7 @@ import (
 type recorder struct {
 	lines      []string
 	file       File
+	at         Position             // where Moved says to go on
 	created    map[string]time.Time // of each file
 	stopAt     string               // ErrStop once a statement contains this and its transaction has ended
 	stop       bool
@@ -79,7 +80,8 @@ func (r *recorder) End(t *Transaction) error {
 	return nil
 }
 
-func (r *recorder) Broken() error           { r.add("broken"); return nil }
-func (r *recorder) Checkpoint(string) error { return nil }
-func (r *recorder) Idle(uint64) error       { return nil }
-func (r *recorder) Warn(w Warning)          { r.warnings = append(r.warnings, w) }
+func (r *recorder) Moved() (Position, error) { r.add("moved"); return r.at, nil }
+func (r *recorder) Broken() error            { r.add("broken"); return nil }
+func (r *recorder) Checkpoint(string) error  { return nil }
+func (r *recorder) Idle(uint64) error        { return nil }
+func (r *recorder) Warn(w Warning)           { r.warnings = append(r.warnings, w) }

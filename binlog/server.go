@@ -105,7 +105,8 @@ func Connect(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		return nil, fmt.Errorf("connect to %s as %s: %w", cfg.Address, cfg.User, cfg.explain(rootCause(err)))
 	}
 	_ = raw.SetDeadline(time.Time{})
-	s := &Server{cfg: cfg, conn: conn, Version: conn.GetServerVersion(), Flavor: MySQL}
+	// MariaDB puts 5.5.5- in front, for old replicas' sake.
+	s := &Server{cfg: cfg, conn: conn, Version: strings.TrimPrefix(conn.GetServerVersion(), "5.5.5-"), Flavor: MySQL}
 	if strings.Contains(strings.ToLower(s.Version), "mariadb") {
 		s.Flavor = MariaDB
 	}
@@ -137,9 +138,8 @@ const (
 	errAccessDenied      = 1045
 	errFatalReadingLog   = 1236
 	errSpecificDenied    = 1227
-	errNoSuchThread      = 1094
+	errParse             = 1064
 	errNoBinaryLogging   = 1381
-	errUnknownVariable   = 1193
 	errTableAccessDenied = 1142
 )
 
@@ -230,12 +230,14 @@ func (s *Server) Variables(ctx context.Context, names ...string) (map[string]str
 
 // Settings is what a source's variables say about its log.
 type Settings struct {
+	Address string
 	Flavor  Flavor
 	Version string
 	// ID is the server's identity: server_uuid, or server_id on MariaDB.
 	ID string
 	// GTIDs: transactions carry GTIDs (always so on MariaDB).
 	GTIDs    bool
+	GTIDMode string // MySQL's gtid_mode
 	LogBin   bool
 	Format   string // ROW, STATEMENT, MIXED
 	RowImage string
@@ -249,6 +251,8 @@ type Settings struct {
 	// SQLMode and Charset are the server's defaults, for logs that do not say the session's.
 	SQLMode, Charset  string
 	LogReplicaUpdates bool
+	// Replica: it replicates from another server.
+	Replica bool
 }
 
 // Settings asks the server.
@@ -262,6 +266,7 @@ func (s *Server) Settings(ctx context.Context) (*Settings, error) {
 	}
 	on := func(name string) bool { return v[name] == "ON" || v[name] == "1" }
 	set := &Settings{
+		Address: s.cfg.Address, GTIDMode: v["gtid_mode"],
 		Flavor: s.Flavor, Version: s.Version, ID: v["server_uuid"],
 		GTIDs:  v["gtid_mode"] == "ON" || v["gtid_mode"] == "ON_PERMISSIVE",
 		LogBin: on("log_bin"), Format: v["binlog_format"], RowImage: v["binlog_row_image"],
@@ -276,10 +281,25 @@ func (s *Server) Settings(ctx context.Context) (*Settings, error) {
 		set.TextVariable = "binlog_annotate_row_events"
 	}
 	set.StatementText = on(set.TextVariable)
-	return set, nil
+	set.Replica, err = s.replica(ctx)
+	return set, err
 }
 
-// Mend gives the statement that turns the text of statements on.
+// replica tells whether the server replicates from another.
+func (s *Server) replica(ctx context.Context) (bool, error) {
+	sql := "SHOW REPLICA STATUS"
+	if s.Flavor == MariaDB {
+		sql = "SHOW ALL SLAVES STATUS"
+	}
+	rows, err := s.Query(ctx, sql)
+	var my *mysql.MyError
+	if errors.As(err, &my) && (my.Code == errSpecificDenied || my.Code == errParse) {
+		return false, nil // it is asked only for a warning
+	}
+	return len(rows) > 0, err
+}
+
+// mendText gives the statement that turns the text of statements on.
 func (s *Settings) mendText() string {
 	if s.Flavor == MariaDB {
 		return "SET GLOBAL binlog_annotate_row_events = ON (and binlog_annotate_row_events = ON in the server's configuration)"
@@ -288,19 +308,19 @@ func (s *Settings) mendText() string {
 }
 
 // Check says what keeps the source from being tailed at all.
-func (s *Settings) Check(address string) error {
+func (s *Settings) Check() error {
 	if !s.LogBin {
-		return &SetupError{Source: address, What: "the binary log is off", Mend: mendLogBin}
+		return &SetupError{Source: s.Address, What: "the binary log is off", Mend: mendLogBin}
 	}
 	return nil
 }
 
 // CheckText says whether the text of statements, in which tags are, is logged.
-func (s *Settings) CheckText(address string) error {
+func (s *Settings) CheckText() error {
 	if s.StatementText {
 		return nil
 	}
-	return &SetupError{Source: address,
+	return &SetupError{Source: s.Address,
 		What: fmt.Sprintf("%s is OFF: the log holds rows without their statements' text, so no tag arrives", s.TextVariable),
 		Mend: s.mendText() + "; sessions that are already connected keep their old setting"}
 }
@@ -313,7 +333,7 @@ func (s *Server) End(ctx context.Context) (Position, error) {
 	}
 	rows, err := s.Query(ctx, sql)
 	var my *mysql.MyError
-	if s.Flavor == MySQL && errors.As(err, &my) && my.Code == 1064 {
+	if s.Flavor == MySQL && errors.As(err, &my) && my.Code == errParse {
 		rows, err = s.Query(ctx, "SHOW MASTER STATUS") // before MySQL 8.2
 	}
 	if err != nil {
@@ -345,6 +365,39 @@ func (s *Server) End(ctx context.Context) (Position, error) {
 		}
 	}
 	return p, nil
+}
+
+// Distance is how many bytes of log lie between two places, or -1 where that
+// cannot be told: from may name no file, or one that is gone.
+func (s *Server) Distance(ctx context.Context, from, to Position) (int64, error) {
+	if from.File.Name == "" {
+		return -1, nil
+	}
+	rows, err := s.Query(ctx, "SHOW BINARY LOGS")
+	if err != nil {
+		return -1, err
+	}
+	distance, inside := int64(0), false
+	for _, r := range rows {
+		size, err := strconv.ParseInt(r[1], 10, 64)
+		if err != nil {
+			return -1, fmt.Errorf("%s: SHOW BINARY LOGS: size %q: %w", s.cfg.Address, r[1], err)
+		}
+		if r[0] == from.File.Name {
+			inside = true
+			distance -= int64(from.Offset)
+		}
+		if r[0] == to.File.Name {
+			if !inside {
+				return -1, nil
+			}
+			return distance + int64(to.Offset), nil
+		}
+		if inside {
+			distance += size
+		}
+	}
+	return -1, nil
 }
 
 // Logs lists the server's log files, oldest first.

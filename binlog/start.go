@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sort"
 	"time"
@@ -14,7 +15,7 @@ import (
 // time reads the file's head and scans the file up to there. now is where the log
 // ends when Resolve is called.
 func (l *Live) Resolve(ctx context.Context, point Point) (Position, error) {
-	server, err := Connect(ctx, l.cfg.Server)
+	server, err := Connect(ctx, l.Server())
 	if err != nil {
 		return Position{}, err
 	}
@@ -23,7 +24,7 @@ func (l *Live) Resolve(ctx context.Context, point Point) (Position, error) {
 	if err != nil {
 		return Position{}, err
 	}
-	if err := settings.Check(l.cfg.Server.Address); err != nil {
+	if err := settings.Check(); err != nil {
 		return Position{}, err
 	}
 	pos, err := l.resolve(ctx, server, settings, point)
@@ -43,14 +44,14 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 		return server.End(ctx)
 	case PointGTID:
 		if !settings.GTIDs {
-			return Position{}, fmt.Errorf("%s has no GTIDs (gtid_mode); use file:NAME:OFFSET", l.cfg.Server.Address)
+			return Position{}, fmt.Errorf("%s has no GTIDs (gtid_mode); use file:NAME:OFFSET", settings.Address)
 		}
 		set := point.GTIDs.Clone()
 		if set.Empty() {
 			set = NewGTIDSet(settings.Flavor)
 		}
 		if set.Flavor() != settings.Flavor {
-			return Position{}, fmt.Errorf("%s is a %s server, the set is %s's", l.cfg.Server.Address, settings.Flavor, set.Flavor())
+			return Position{}, fmt.Errorf("%s is a %s server, the set is %s's", settings.Address, settings.Flavor, set.Flavor())
 		}
 		return Position{GTIDs: set}, nil
 	}
@@ -63,7 +64,7 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 		return l.scan(ctx, Position{File: File{Name: logs[0]}, Offset: firstOffset}, func(*Transaction) bool { return true })
 	case PointFile:
 		if !slices.Contains(logs, point.File) {
-			return Position{}, &GapError{Source: l.cfg.Server.Address, Position: Position{File: File{Name: point.File}, Offset: point.Offset},
+			return Position{}, &GapError{Source: settings.Address, Position: Position{File: File{Name: point.File}, Offset: point.Offset},
 				What: fmt.Sprintf("it has the files %s to %s", logs[0], logs[len(logs)-1])}
 		}
 		return l.scan(ctx, Position{File: File{Name: point.File}, Offset: firstOffset}, func(t *Transaction) bool { return t.End > point.Offset })
@@ -91,11 +92,8 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 // transaction for which stop says so, at its beginning (End is 0 then) or at its
 // end; or at the file's or the log's end.
 func (l *Live) scan(ctx context.Context, from Position, stop func(*Transaction) bool) (Position, error) {
-	cfg := l.cfg
-	cfg.ToEnd, cfg.Patient, cfg.Connected = true, false, nil
 	s := &scanner{stop: stop, from: from}
-	pos := from
-	if err := NewLive(cfg).Run(ctx, &pos, s); err != nil {
+	if err := l.walk(ctx, from, s); err != nil {
 		return Position{}, err
 	}
 	if s.at.File.Name == "" {
@@ -103,6 +101,15 @@ func (l *Live) scan(ctx context.Context, from Position, stop func(*Transaction) 
 	}
 	s.at.GTIDs = s.set
 	return s.at, nil
+}
+
+// walk reads from a place to the log's end, or until h has enough.
+func (l *Live) walk(ctx context.Context, from Position, h Handler) error {
+	cfg := l.cfg
+	cfg.Servers = []ServerConfig{l.Server()}
+	cfg.ServerID = rand.Uint32() | 1<<31 //nolint:gosec // not a secret; it must not end the daemon's own dump
+	cfg.ToEnd, cfg.Patient, cfg.Connected = true, false, nil
+	return NewLive(cfg).Run(ctx, &from, h)
 }
 
 // scanner is the Handler of scan.
@@ -157,6 +164,7 @@ func (s *scanner) Statement(*Statement) error { return nil }
 func (s *scanner) Table(*Table) (bool, error) { return false, nil }
 func (s *scanner) Rows(*Rows) error           { return nil }
 func (s *scanner) Broken() error              { return nil }
+func (s *scanner) Moved() (Position, error)   { return s.at, nil }
 func (s *scanner) Checkpoint(string) error    { return nil }
 func (s *scanner) Idle(uint64) error          { return nil }
 func (s *scanner) Warn(Warning)               {}

@@ -176,7 +176,11 @@ func (s *stream) next(e *event) error {
 		// The flag is set in place while the file is written, behind the checksum's back.
 		raw[17] &^= flagInUse
 	}
-	if s.format.checksum && !s.bare {
+	// A format description always has a checksum, whatever it says of the events
+	// behind it (Format_description_log_event::write). It is what says that they
+	// have one, so it is not to be taken on trust.
+	described := h.kind == typeFormatDescription
+	if (s.format.checksum || described) && !s.bare {
 		if size < headerSize+checksumSize {
 			return s.corrupt(fmt.Sprintf("expected an event with a checksum, found %d bytes", size), nil)
 		}
@@ -185,8 +189,6 @@ func (s *stream) next(e *event) error {
 			return s.corrupt(checksumError(want, got, size), nil)
 		}
 		body = raw[headerSize:cut]
-	} else if h.kind == typeFormatDescription {
-		body = body[:len(body)-checksumSize] // it always has room for one
 	}
 	e.body = body
 	s.lo += size
@@ -272,6 +274,13 @@ func noEOF(err error) error {
 }
 
 func (s *stream) readError(err error, expected string) error {
+	if err == io.EOF {
+		return err
+	}
+	var packed *unpackError
+	if errors.As(err, &packed) {
+		return s.corrupt("expected "+expected+" in a compressed log", packed.err)
+	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return s.corrupt(fmt.Sprintf("expected %s, found %d bytes and the end: the log is truncated", expected, s.hi-s.lo), nil)
 	}

@@ -2,14 +2,15 @@ package extract
 
 import "bytes"
 
-// The forms of a tag, for the name mc (docs of each: the manuals named):
+// The forms of a tag, for the name mc:
 //
 //	native        /* mc: user:1 user:1:friends */
-//	pair          /*application:Shop,mc:user%3A1*/              Rails' query log tags
-//	sqlcommenter  /*mc='user%3A1%20user%3A1%3Afriends',a='b'*/  sqlcommenter's specification
+//	pair          /*application:Shop,mc:user%3A1*/              as Rails' query log tags
+//	sqlcommenter  /*mc='user%3A1%20user%3A1%3Afriends',a='b'*/  google.github.io/sqlcommenter/spec
 //
 // The native form is a whole comment, by its first word. The other two are items
-// of one list, separated by commas, in which names may be mixed and repeated.
+// of one list, separated by commas, in which forms and names may be mixed and
+// repeated.
 
 // comment hands over the keys of every tag in a comment: what stands between its
 // marks.

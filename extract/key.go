@@ -109,9 +109,9 @@ func escape(b []byte) (c byte, ok bool) {
 func AppendEscaped(dst, key []byte) []byte {
 	const hex = "0123456789ABCDEF"
 	for len(key) > 0 {
-		c, n := key[0], 1
+		c := key[0]
 		if c >= utf8.RuneSelf {
-			if _, n = utf8.DecodeRune(key); n > 1 {
+			if _, n := utf8.DecodeRune(key); n > 1 {
 				dst = append(dst, key[:n]...)
 				key = key[n:]
 				continue

@@ -7,8 +7,8 @@ import "bytes"
 // Lex_input_stream::lex_one_token) as far as that decides where literals, quoted
 // names and comments begin and end:
 //
-//	'…'  "…"        a doubled quote and, unless sql_mode says otherwise, a
-//	                backslash go on; characters of two bytes are one unit
+//	'…'  "…"        a doubled quote and, unless sql_mode says otherwise, one
+//	                behind a backslash go on; characters of two bytes are a unit
 //	`…`             only a doubled quote goes on; likewise "…" with ANSI_QUOTES
 //	# …  -- …       to the line's end, whatever stands in them; -- needs white
 //	                space, a control byte or the text's end behind it
@@ -117,8 +117,11 @@ func (l *lexer) next() (comment span, ok bool) {
 		case dollar:
 			l.dollar()
 		case other:
-			for l.pos++; l.pos < len(text) && classOf[text[l.pos]] == other; l.pos++ {
+			i := l.pos + 1
+			for i < len(text) && classOf[text[i]] == other {
+				i++
 			}
+			l.pos = i
 		case quote:
 			l.quoted('\'', l.escapes)
 		case doubleQuote:
@@ -179,7 +182,9 @@ func (l *lexer) doubt(from int) {
 	l.certain = from
 }
 
-// quoted steps over a literal or quoted name that begins here.
+// quoted steps over a literal or quoted name that begins here, up to a quote. If
+// that is doubled, what follows is taken for another one right behind it: it ends
+// at the same place.
 func (l *lexer) quoted(q byte, escapes bool) {
 	l.pos++
 	if l.pairs != nil {
@@ -198,11 +203,7 @@ func (l *lexer) quoted(q byte, escapes bool) {
 			}
 		}
 		l.pos = end + 1
-		if l.pos == len(l.text) || l.text[l.pos] != q {
-			return
-		}
-		l.pos++ // a doubled quote
-		end = l.indexByte(l.pos, q)
+		return
 	}
 	l.fault = Misread
 }
@@ -217,12 +218,8 @@ func (l *lexer) quotedPairs(q byte, escapes bool) {
 		case c == '\\' && escapes:
 			i += 2
 		case c == q:
-			i++
-			if i == len(text) || text[i] != q {
-				l.pos = i
-				return
-			}
-			i++
+			l.pos = i + 1
+			return
 		default:
 			i++
 		}
@@ -480,8 +477,8 @@ func (l *lexer) at() {
 }
 
 // dollar steps over a name that begins with a dollar sign. If there is a second
-// one in it, MySQL from 8.1 on takes the two and what is between them for the
-// quote of a literal that goes on to the next such quote.
+// one in it, MySQL since 9 takes the two and what is between them for the quote
+// of a literal that goes on to the next such quote.
 func (l *lexer) dollar() {
 	start := l.pos
 	for i := start + 1; i < len(l.text) && inName(l.text[i]); i++ {

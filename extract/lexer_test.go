@@ -134,6 +134,7 @@ func TestLexer(t *testing.T) {
 		{"dollar in a name", Lexing{}, "a$$b $c @$$d /*a*/", []string{"a"}, none},
 		{"dollar quotes", Lexing{}, "CREATE /*a*/ FUNCTION f AS $$ ' $$ /*b*/", []string{"a"}, Ambiguous},
 		{"dollar quotes with a tag", Lexing{}, "AS $js$ ' $js$ /*b*/", nil, Ambiguous},
+		{"dollar quotes behind a version", Lexing{}, "AS /*!90000$$ ' $$ */ /*b*/", nil, Ambiguous},
 		{"placeholders", Lexing{}, "$1 $2 ? /*a*/", []string{"a"}, none},
 
 		{"character with a backslash", gbk, "'\xb0\\' /*a*/", []string{"a"}, none},

@@ -60,6 +60,7 @@ func TestAmbiguousKeepsWhatIsCertain(t *testing.T) {
 		"CREATE /* mc: a */ FUNCTION f AS $$ x $$":             {[]string{"a"}, nil},
 		"CREATE /* mc: a */ FUNCTION f AS $$ x $$ /* mc: b */": {[]string{"a"}, []extract.Reason{extract.Ambiguous}},
 		"/* mc: a */ 1.5e-- /* mc: b */":                       {[]string{"a"}, []extract.Reason{extract.Ambiguous}},
+		"/* mc: a */ 1 /*M! /* mc: b */ */ /* mc: c */":        {[]string{"a"}, []extract.Reason{extract.Ambiguous}},
 	} {
 		if got := tags.read(text, extract.Lexing{}); !slices.Equal(got.keys, want.keys) || !slices.Equal(got.refused, want.refused) {
 			t.Errorf("%q: %v, want %v", text, got, want)

@@ -12,9 +12,9 @@ import (
 )
 
 // Conn is a connection. One goroutine at a time may call Send and one, mostly
-// another, Receive; Protocol, Version, Address and Close are anybody's. Both Send and
-// Receive should be running: a peer whose answers nobody reads stops reading
-// commands.
+// another, Receive; Protocol, Version, Address and Close are anybody's. Somebody
+// should be in Receive whenever there may be something to receive: a peer whose
+// answers nobody reads stops reading commands.
 //
 // A Conn ends once, by Close, by the peer or by anything unexpected, and stays
 // ended: whoever wants to go on dials anew.
@@ -33,9 +33,9 @@ type Conn struct {
 	written  chan struct{} // one for each of inFlight, when its write has returned
 
 	// Receive's alone.
-	head *Batch    // the oldest in flight, once taken from inFlight
-	buf  []byte    // buf[r:w] was read and not parsed
-	r, w int       //
+	head *Batch // the oldest in flight, once taken from inFlight
+	buf  []byte // buf[r:w] was read and not parsed
+	r, w int
 	read time.Time // when buf was last read into
 
 	end   sync.Once
@@ -125,13 +125,14 @@ func (c *Conn) reserve(ctx context.Context) error {
 // it. While nothing is in flight it watches the peer: one that hangs up, or speaks
 // unasked, ends the connection at once rather than with the next batch.
 //
-// It takes no context, since waking it in the middle of an answer's line would
-// leave nothing to go on with: to end it, end the connection
-// (context.AfterFunc(ctx, c.Close)). An error is final, the same from then on, and
-// begins with the address. It holds net.ErrClosed after Close, io.EOF if the peer
-// hung up, os.ErrDeadlineExceeded if it was silent for Timeout while answers were
-// owed or took nothing for as long, ErrUnexpected if it said something else than
-// an answer.
+// It takes no context, which would cost allocations with every batch: to end it,
+// end the connection (context.AfterFunc(ctx, c.Close)).
+//
+// An error is final, the same from then on, and begins with the address. It holds
+// net.ErrClosed after Close, io.EOF if the peer hung up, os.ErrDeadlineExceeded if
+// it was silent for Timeout while answers were owed or took nothing for as long,
+// ErrUnexpected if it said something else than an answer, mcproto.ErrLine if it
+// would not end a line, and otherwise what net says (a reset, for example).
 func (c *Conn) Receive() (*Batch, error) {
 	for {
 		if c.r < c.w {
@@ -190,7 +191,7 @@ func (c *Conn) fill() error {
 			if err := c.extend(); err != nil {
 				return err
 			}
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the latter is TLS's, without a goodbye
 			return fmt.Errorf("the peer hung up%s: %w", c.owed(), io.EOF)
 		default:
 			return fmt.Errorf("read%s: %w", c.owed(), bare(err))
@@ -251,7 +252,7 @@ func (c *Conn) fail(err error) error {
 	c.end.Do(func() {
 		c.err = fmt.Errorf("%s: %w", c.address, err)
 		close(c.ended)
-		c.raw.Close()
+		_ = c.raw.Close() // whatever it says, the connection is of no more use
 	})
 	return c.err
 }

@@ -54,11 +54,11 @@ func TestASentBatchForgetsItsLastResults(t *testing.T) {
 	b := deletes(2)
 	send(t, c, b)
 	if receive(t, c) != b || len(b.Refused) != 1 || b.Deleted != 1 {
-		t.Fatalf("first: %+v", b)
+		t.Fatalf("first: %s", results(b))
 	}
 	send(t, c, b)
 	if receive(t, c) != b || len(b.Refused) != 0 || b.Deleted != 0 || b.NotFound != 2 {
-		t.Errorf("again: %+v", b)
+		t.Errorf("again: %s", results(b))
 	}
 }
 

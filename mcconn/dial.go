@@ -31,9 +31,11 @@ type Config struct {
 	Window int
 	// Timeout bounds connecting (with the TLS handshake), the questions Dial asks,
 	// the time from one answer to the next while answers are owed, and how long a
-	// write may get no further. Zero is DefaultTimeout. Behind memcached's proxy it should exceed the proxy's
-	// own time-out for its servers (3 s unless configured), or a frozen server
-	// costs the connection where it might cost a refusal.
+	// write may get no further. Zero is DefaultTimeout.
+	//
+	// Behind memcached's proxy it should exceed the proxy's own time-out for its
+	// servers (3 s unless configured): then a frozen server costs the keys that are
+	// its, which are refused for now, else the connection.
 	Timeout time.Duration
 	// TLS, unless nil, is spoken on the connection. Without a ServerName the host
 	// of Address is verified.
@@ -60,6 +62,9 @@ func Dial(ctx context.Context, config Config) (*Conn, error) {
 	}
 	c, err := connect(ctx, config)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, fmt.Errorf("%s: connect: %w", config.Address, bare(err))
 	}
 	if err := c.greetWithin(ctx); err != nil {
@@ -95,7 +100,7 @@ func connect(ctx context.Context, config Config) (*Conn, error) {
 	if config.TLS != nil {
 		secure := tls.Client(raw, verifying(config.TLS, config.Address))
 		if err := secure.HandshakeContext(ctx); err != nil {
-			raw.Close()
+			_ = raw.Close() // the handshake's error is the one that tells
 			return nil, fmt.Errorf("TLS handshake: %w", bare(err))
 		}
 		stream = secure

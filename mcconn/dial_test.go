@@ -68,7 +68,7 @@ func TestTextIsNotAskedForMeta(t *testing.T) {
 	}))})
 	send(t, c, &mcconn.Batch{Wire: []byte("delete k\r\n"), N: 1})
 	if b := receive(t, c); c.Protocol() != mcconn.Text || b.Deleted != 1 {
-		t.Errorf("%v: %+v", c.Protocol(), b)
+		t.Errorf("%v: %s", c.Protocol(), results(b))
 	}
 }
 
@@ -96,7 +96,7 @@ func TestDialRefusesAPeerThatIsNoCacheForUs(t *testing.T) {
 		{"hangs up", mcconn.Auto, func(net.Conn) {}, nil, "version: "},
 		{"no meta", mcconn.Meta, answer("VERSION mcrouter 41.0.0\r\nCLIENT_ERROR malformed request\r\n"), mcconn.ErrUnexpected,
 			`mn: expected MN, got "CLIENT_ERROR malformed request"; the peer does not speak the meta protocol: set protocol to text or auto`},
-		{"meta, hangs up", mcconn.Meta, greeted(func(net.Conn, *bufio.Scanner) {}), io.EOF, "mn: EOF; the peer does not speak the meta protocol: set protocol to text or auto"},
+		{"meta, hangs up", mcconn.Meta, greeted(func(_ net.Conn, commands *bufio.Scanner) { commands.Scan() }), io.EOF, "mn: EOF; the peer does not speak the meta protocol: set protocol to text or auto"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			address := peer(t, test.serve)
@@ -128,6 +128,15 @@ func TestDialIsBounded(t *testing.T) {
 			t.Errorf("%s, context: %v", name, err)
 		}
 		cancel()
+	}
+	gaveUp := errors.New("gave up")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, gaveUp)
+	defer cancel()
+	if _, err := mcconn.Dial(ctx, mcconn.Config{Address: "nowhere", Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}); !errors.Is(err, gaveUp) || !strings.HasPrefix(err.Error(), "nowhere: connect: ") {
+		t.Errorf("connecting, context: %v", err)
 	}
 }
 
@@ -163,7 +172,7 @@ func TestDialConnectsByUnixSocketAndIPv6(t *testing.T) {
 			c := dial(t, mcconn.Config{Address: serveOn(t, listener, greetedMeta(says("HD\r\n")))})
 			send(t, c, deletes(1))
 			if b := receive(t, c); b.Deleted != 1 {
-				t.Errorf("%+v", b)
+				t.Error(results(b))
 			}
 		})
 	}
@@ -184,7 +193,7 @@ func TestTLSVerifiesThePeer(t *testing.T) {
 	for range 3 {
 		send(t, c, deletes(1000))
 		if b := receive(t, c); b.NotFound != 1000 {
-			t.Fatalf("%+v", b)
+			t.Fatal(results(b))
 		}
 	}
 	for name, config := range map[string]*tls.Config{
@@ -195,6 +204,25 @@ func TestTLSVerifiesThePeer(t *testing.T) {
 		if bad := new(tls.CertificateVerificationError); !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), address+": connect: TLS handshake: ") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A peer that is killed says no goodbye, in TLS either.
+func TestTLSWithoutAGoodbyeIsHangingUp(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: server.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := serveOn(t, listener, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
+		commands.Scan()
+		conn.(*tls.Conn).NetConn().Close()
+	}))
+	c := dial(t, mcconn.Config{Address: address, TLS: &tls.Config{InsecureSkipVerify: true}})
+	send(t, c, deletes(1))
+	if _, err := c.Receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -232,7 +260,7 @@ func TestTLSOutlivesItsDeadlines(t *testing.T) {
 	within(t, "three deadlines", three)
 	send(t, c, deletes(2))
 	if b := <-got; b == nil || b.NotFound != 2 {
-		t.Errorf("%+v", b)
+		t.Error(results(b))
 	}
 }
 

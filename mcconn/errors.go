@@ -17,20 +17,18 @@ var ErrUnexpected = errors.New("unexpected answer")
 type unexpectedError struct {
 	place string // what was awaited: a command or a place in a batch
 	want  string
-	got   []byte // a copy
+	got   string // the line's first 100 bytes at most
 	hint  string // what it may mean, if anything
 }
 
-// unexpected is the error of the line that p starts with.
+// unexpected is the error of the line that p starts with, or what there is of it.
 func unexpected(place, want string, p []byte) *unexpectedError {
-	if i := bytes.IndexByte(p, '\n'); i >= 0 {
-		p = p[:i]
-	}
-	return &unexpectedError{place: place, want: want, got: bytes.Clone(bytes.TrimSuffix(p, []byte{'\r'}))}
+	p, _, _ = bytes.Cut(p[:min(len(p), 100)], []byte{'\n'})
+	return &unexpectedError{place: place, want: want, got: string(bytes.TrimSuffix(p, []byte{'\r'}))}
 }
 
 func (e *unexpectedError) Error() string {
-	s := fmt.Sprintf("%s: expected %s, got %.100q", e.place, e.want, e.got)
+	s := fmt.Sprintf("%s: expected %s, got %q", e.place, e.want, e.got)
 	if e.hint != "" {
 		s += "; " + e.hint
 	}

@@ -201,7 +201,7 @@ func TestSlowAnswersKeepTheConnection(t *testing.T) {
 		})
 		for range 30 {
 			if b := receive(t, c); b.NotFound != b.N {
-				t.Fatalf("%+v", b)
+				t.Fatal(results(b))
 			}
 		}
 		if idle := receiveFor(c, time.Hour); idle != nil {
@@ -267,7 +267,7 @@ func TestASlowWriteIsNotABlockedOne(t *testing.T) {
 			}
 		}()
 		if b := receive(t, c); b.NotFound != 10 || time.Since(start) != 40*time.Second {
-			t.Errorf("%+v after %v", b, time.Since(start))
+			t.Errorf("%s after %v", results(b), time.Since(start))
 		}
 	})
 }

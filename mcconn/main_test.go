@@ -131,6 +131,14 @@ func receive(t testing.TB, c *mcconn.Conn) *mcconn.Batch {
 	return b
 }
 
+// results is what a batch has come to, for a test's message.
+func results(b *mcconn.Batch) string {
+	if b == nil {
+		return "no batch"
+	}
+	return fmt.Sprintf("of %d, %d deleted, %d not found, refused %+v", b.N, b.Deleted, b.NotFound, b.Refused)
+}
+
 // within fails the test if what takes forever; it is generous, and not waited for
 // when all is well.
 func within(t testing.TB, what string, done <-chan struct{}) {

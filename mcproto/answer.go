@@ -2,7 +2,7 @@ package mcproto
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	"strconv"
 )
 
@@ -13,7 +13,7 @@ const MaxLine = 2048
 
 // ErrLine is what [ParseAnswer] returns when a peer sends [MaxLine] bytes without
 // ending its line: it is no cache, or no friend.
-var ErrLine = errors.New("an answer's line of more than 2048 bytes")
+var ErrLine = fmt.Errorf("an answer's line of more than %d bytes", MaxLine)
 
 // Kind is what an answer says. The zero value says nothing: no answer has it.
 type Kind uint8

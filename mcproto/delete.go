@@ -1,7 +1,7 @@
 package mcproto
 
 import (
-	"errors"
+	"fmt"
 	"strconv"
 )
 
@@ -11,7 +11,7 @@ import (
 const MaxStale = 30 * 24 * 60 * 60
 
 // ErrStale is what [AppendMetaStale] returns for a time it cannot ask for.
-var ErrStale = errors.New("a value can be marked stale for 1 to 2592000 seconds (30 days)")
+var ErrStale = fmt.Errorf("a value can be marked stale for 1 to %d seconds (30 days)", MaxStale)
 
 // The commands below carry neither the meta protocol's q flag nor the text
 // protocol's noreply: each is owed one answer, in order. With q an error could not

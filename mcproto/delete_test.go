@@ -18,6 +18,7 @@ func TestDeletesAreTheLinesOfTheProtocol(t *testing.T) {
 	}{
 		{"meta", mcproto.AppendMetaDelete[string], "md user:1\r\n"},
 		{"text", mcproto.AppendTextDelete[string], "delete user:1\r\n"},
+		{"routed", routed("/east/*/"), "delete /east/*/user:1\r\n"},
 		{"stale", stale(30), "md user:1 I T30\r\n"},
 		{"stale longest", stale(mcproto.MaxStale), "md user:1 I T2592000\r\n"},
 	} {
@@ -46,9 +47,10 @@ func TestNoKeyCanForgeACommand(t *testing.T) {
 		append func(dst []byte, key string) ([]byte, error)
 		words  int
 	}{
-		"meta":  {mcproto.AppendMetaDelete[string], 2},
-		"text":  {mcproto.AppendTextDelete[string], 2},
-		"stale": {stale(1), 4},
+		"meta":   {mcproto.AppendMetaDelete[string], 2},
+		"text":   {mcproto.AppendTextDelete[string], 2},
+		"stale":  {stale(1), 4},
+		"routed": {routed("/east/*/"), 2},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		key := string(rapid.SliceOfN(rapid.OneOf(rapid.ByteRange('!', '~'), rapid.SampledFrom([]byte("\r\n \t\x00\x7f")), rapid.Byte()), 0, 260).Draw(t, "key"))
@@ -65,7 +67,7 @@ func TestNoKeyCanForgeACommand(t *testing.T) {
 			}
 			command, ok := strings.CutSuffix(strings.TrimPrefix(string(got), "before"), "\r\n")
 			words := strings.Split(command, " ")
-			if !ok || strings.ContainsAny(command, "\r\n\x00\t\x7f") || len(words) != form.words || words[1] != key {
+			if !ok || strings.ContainsAny(command, "\r\n\x00\t\x7f") || len(words) != form.words || strings.TrimPrefix(words[1], "/east/*/") != strings.TrimPrefix(key, "/east/*/") {
 				t.Fatalf("%s: key %q made %q", name, key, got)
 			}
 		}
@@ -78,6 +80,7 @@ func TestAppendingDoesNotAllocate(t *testing.T) {
 		dst, _ = mcproto.AppendMetaDelete(dst[:0], key)
 		dst, _ = mcproto.AppendTextDelete(dst, key)
 		dst, _ = mcproto.AppendMetaStale(dst, key, 30)
+		dst, _ = mcproto.AppendRoutedDelete(dst, "/east/*/", key)
 		dst, _ = mcproto.AppendMetaDelete(dst, key[:0])
 	})
 	if allocs != 0 {
@@ -112,6 +115,25 @@ func TestCountDeletesStopsAtItsLimit(t *testing.T) {
 			t.Errorf("%q, %d: got %d deleted, %d not found, %d bytes left", test.answers, test.limit, deleted, notFound, len(test.answers)-n)
 		}
 	}
+}
+
+// A route does not count towards the key's length, and is held to the same bytes.
+func TestARouteIsNotPartOfTheKey(t *testing.T) {
+	longest := strings.Repeat("k", mcproto.MaxKey)
+	got, err := mcproto.AppendRoutedDelete(nil, "/region/cluster/", longest)
+	if err != nil || string(got) != "delete /region/cluster/"+longest+"\r\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, route := range []string{"", "/a b/", "/a\r\nflush_all\r\n/", "/\x7f/"} {
+		if got, err := mcproto.AppendRoutedDelete([]byte("before"), route, "k"); !errors.Is(err, mcproto.ErrKey) || string(got) != "before" {
+			t.Errorf("%q: got %q, %v", route, got, err)
+		}
+	}
+}
+
+// routed is AppendRoutedDelete for that route.
+func routed(route string) func([]byte, string) ([]byte, error) {
+	return func(dst []byte, key string) ([]byte, error) { return mcproto.AppendRoutedDelete(dst, route, key) }
 }
 
 // stale is AppendMetaStale for that many seconds.

@@ -1,13 +1,13 @@
 package mcproto
 
-import "errors"
+import "fmt"
 
 // MaxKey is the greatest length of a key on the wire, in bytes (KEY_MAX_LENGTH in
 // memcached's sources; protocol.txt, "Keys").
 const MaxKey = 250
 
 // ErrKey is what the Append functions return for a key that [ValidKey] refuses.
-var ErrKey = errors.New("not a key: a key is 1 to 250 bytes, none of them white space, a control character or DEL")
+var ErrKey = fmt.Errorf("not a key: a key is 1 to %d bytes, none of them white space, a control character or DEL", MaxKey)
 
 // Bytes is what a key may be held in.
 type Bytes interface{ ~[]byte | ~string }

@@ -2,6 +2,10 @@ package pipeline
 
 import (
 	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -28,12 +32,54 @@ type Cluster struct {
 	Name string
 	// From is where its delivery begins: the checkpoint's position, or the start's.
 	From binlog.Position
-	// Sinks are its connections: one for routers, of which any one suffices; one for
-	// each of plain servers. The cluster has acknowledged what all of them have.
-	Sinks []Sink
+	// Connections: one for routers, of which any one suffices; one for each of plain
+	// servers. The cluster has acknowledged what all of them have.
+	Connections []Connection
+	// Flush, if set, empties the cluster's caches: what on_gap: flush does. Without
+	// it the cluster is parked at a gap, until somebody decides.
+	Flush func(ctx context.Context) error
+	// Limit, if set, is the limiter of its sinks; while the cluster catches up it is
+	// set to MaxRate keys a second.
+	Limit   *rate.Limiter
+	MaxRate int
 }
 
-// least is the position up to which all of several cursors have acknowledged.
+// Connection is one way to a cluster's caches.
+type Connection struct {
+	Sink Sink
+	// Seconds deliver everything once more, later.
+	Seconds []Second
+}
+
+// Second is a second delete: it follows the first's acknowledgement by After.
+type Second struct {
+	After time.Duration
+	Sink  Sink
+}
+
+// cluster is a Cluster at work.
+type cluster struct {
+	Cluster
+	lanes []*lane
+
+	mu sync.Mutex // held over the mending of a gap; guards what follows
+	// mended counts the gaps that were mended, by flushing and going on from resume.
+	mended int
+	resume binlog.Position
+	// parked is why the cluster waits for somebody to decide.
+	parked *binlog.GapError
+}
+
+// position is up to where all its lanes have acknowledged.
+func (c *cluster) position() binlog.Position {
+	all := make([]binlog.Position, len(c.lanes))
+	for i, l := range c.lanes {
+		all[i] = l.at()
+	}
+	return least(all)
+}
+
+// least is the position up to which all of several have come.
 func least(positions []binlog.Position) binlog.Position {
 	lowest := positions[0]
 	for _, p := range positions[1:] {

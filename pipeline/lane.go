@@ -2,59 +2,226 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
 
-// lane is one connection of a cluster: a sink, and the cursor it is served from.
-type lane struct {
-	cluster *Cluster
-	sink    Sink
+const (
+	// joinEvery is how often a lane that catches up looks whether it can join the
+	// main reading again.
+	joinEvery = 50 * time.Millisecond
+	// yieldAfter is how long a lane that catches up may make no progress while
+	// others wait for its reading.
+	yieldAfter = 10 * time.Second
+	// retryReading is the pause before a private reading that failed is begun again.
+	retryReading = time.Second
+)
 
-	mu       sync.Mutex
-	cursor   *batcher.Cursor // guarded by mu; nil between two
-	position binlog.Position // guarded by mu; where there is no cursor
+// Why a lane leaves a stream, beside the cursor's and the sink's errors.
+var (
+	errJoin  = errors.New("the main reading can be joined again")
+	errYield = errors.New("others wait for the reading")
+)
+
+// lane serves one connection of a cluster: its sink and those of its second
+// deletes, from cursors in one stream's Log.
+type lane struct {
+	pipeline *Pipeline
+	cluster  *cluster
+	conn     Connection
+	checked  bool // nothing is prepared on the source that the lane will not meet
+	mended   int  // gaps of the cluster that this lane knows to be mended
+
+	mu       sync.Mutex        // guards what follows
+	cursors  []*batcher.Cursor // the first, then the seconds'; nil between streams
+	position binlog.Position   // between streams
 }
 
 // at is how far the lane has acknowledged.
 func (l *lane) at() binlog.Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cursor != nil {
-		return l.cursor.Position()
+	if l.cursors == nil {
+		return l.position.Clone()
 	}
-	return l.position.Clone()
+	all := make([]binlog.Position, len(l.cursors))
+	for i, c := range l.cursors {
+		all[i] = c.Position()
+	}
+	return least(all)
 }
 
-// enter gives the lane a cursor in a stream's Log.
-func (l *lane) enter(s *stream) (*batcher.Cursor, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, err := s.reading.log.NewCursor(l.position)
+// run serves until the log's end has been acknowledged, the context ends, the
+// cluster is parked (a *binlog.GapError), or the sink fails for good.
+func (l *lane) run(ctx context.Context) error {
+	p := l.pipeline
+	logger := p.cfg.Logger.With("cluster", l.cluster.Name)
+	for {
+		s, err := p.place(ctx, l)
+		if s == nil || err != nil {
+			return err
+		}
+		if s.private {
+			logger.Info("catching up on a reading of its own", "position", l.at().String())
+			l.limit(true)
+		}
+		err = l.serve(ctx, s)
+		l.limit(false)
+		failed := p.release(s)
+		var gap *binlog.GapError
+		switch {
+		case ctx.Err() != nil, err == nil && p.reading.Err() != nil:
+			return nil
+		case errors.Is(err, batcher.ErrFellOut):
+			logger.Warn("a whole Log behind the others: it goes on from its own position", "position", l.at().String())
+		case errors.Is(err, errJoin):
+			logger.Info("caught up; joining the main reading", "position", l.at().String())
+		case errors.Is(err, errYield):
+		case err != nil:
+			return fmt.Errorf("cluster %s: %w", l.cluster.Name, err)
+		case errors.As(failed, &gap):
+			if err := p.mend(ctx, l, gap); err != nil {
+				return err
+			}
+		case !s.private:
+			return nil // the source has come to its end, or Run says why it ended
+		default:
+			logger.Error("the reading for catching up failed; it is begun again", "error", failed)
+			if err := pause(ctx, retryReading); err != nil {
+				return nil
+			}
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// limit bounds the cluster's rate while it catches up.
+func (l *lane) limit(on bool) {
+	c := l.cluster
+	if c.Limit == nil || c.MaxRate <= 0 {
+		return
+	}
+	if on {
+		c.Limit.SetLimit(rate.Limit(c.MaxRate))
+	} else {
+		c.Limit.SetLimit(rate.Inf)
+	}
+}
+
+// serve delivers from a stream. It returns nil when the stream's log has ended and
+// everything in it is acknowledged, otherwise why the lane left.
+func (l *lane) serve(ctx context.Context, s *stream) error {
+	cursors, err := l.enter(s)
+	if errors.Is(err, batcher.ErrTooOld) {
+		return errYield // the stream has moved on since it was chosen
+	}
 	if err != nil {
-		return nil, fmt.Errorf("cluster %s: begin at %s: %w", l.cluster.Name, l.position, err)
+		return err
 	}
-	l.cursor = c
-	return c, nil
+	defer l.leave()
+	ctx, leave := context.WithCancelCause(ctx)
+	var sinks, watcher sync.WaitGroup
+	for i, c := range cursors {
+		sink := l.conn.Sink
+		if i > 0 {
+			sink = l.conn.Seconds[i-1].Sink
+		}
+		sinks.Go(func() {
+			if err := sink.Run(ctx, c); err != nil {
+				leave(err)
+			}
+		})
+	}
+	if s.private {
+		watcher.Go(func() { l.watch(ctx, leave) })
+	}
+	sinks.Wait()
+	why := context.Cause(ctx)
+	leave(nil)
+	watcher.Wait()
+	return why
 }
 
-// leave takes it out again.
-func (l *lane) leave() {
+// watch ends the stay on a private stream: when the main reading can be joined, or
+// when the lane gets nowhere and others wait.
+func (l *lane) watch(ctx context.Context, leave context.CancelCauseFunc) {
+	tick := time.NewTicker(joinEvery)
+	defer tick.Stop()
+	last, moved := l.at(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			at := l.at()
+			switch {
+			case l.pipeline.canJoin(at):
+				leave(errJoin)
+				return
+			case !at.Equal(last):
+				last, moved = at, now
+			case now.Sub(moved) > yieldAfter && l.pipeline.othersWait():
+				leave(errYield)
+				return
+			}
+		}
+	}
+}
+
+// enter makes the lane's cursors in a stream's Log.
+func (l *lane) enter(s *stream) ([]*batcher.Cursor, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.position = l.cursor.Position()
-	l.cursor.Close()
-	l.cursor = nil
+	first, err := s.reading.log.NewCursor(l.position)
+	if err != nil {
+		return nil, err
+	}
+	cursors := []*batcher.Cursor{first}
+	for _, second := range l.conn.Seconds {
+		c, err := first.Trail(l.position, second.After)
+		if err != nil {
+			for _, c := range cursors {
+				c.Close()
+			}
+			return nil, err
+		}
+		cursors = append(cursors, c)
+	}
+	l.cursors = cursors
+	return cursors, nil
 }
 
-// serve delivers from one cursor until the sink is done with it.
-func (l *lane) serve(ctx context.Context, c *batcher.Cursor) error {
-	defer l.leave()
-	if err := l.sink.Run(ctx, c); err != nil {
-		return fmt.Errorf("cluster %s: %w", l.cluster.Name, err)
+// leave gives the cursors back. The position is what all of them have.
+func (l *lane) leave() {
+	at := l.at()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := len(l.cursors) - 1; i >= 0; i-- {
+		l.cursors[i].Close()
 	}
-	return nil
+	l.cursors, l.position = nil, at
+}
+
+// moveTo makes the lane go on from another place, between streams.
+func (l *lane) moveTo(p binlog.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.position = p.Clone()
 }

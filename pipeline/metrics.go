@@ -9,7 +9,7 @@ import (
 // Metrics counts what is read. The sinks count what is delivered.
 type Metrics struct {
 	transactions, keys, textless, pauses prometheus.Counter
-	warnings                             *prometheus.CounterVec
+	warnings, gaps                       *prometheus.CounterVec
 	refusedTags                          map[extract.Reason]prometheus.Counter
 }
 
@@ -37,6 +37,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		refusedTags: make(map[extract.Reason]prometheus.Counter),
 	}
 	register(m.warnings)
+	m.gaps = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "mcsqueal", Name: "gaps_total",
+		Help: "Times the source no longer had what a cluster needed, by cluster.",
+	}, []string{"cluster"})
+	register(m.gaps)
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "mcsqueal", Name: "tags_refused_total",
 		Help: "What was meant as a key in a tag and was not taken for one, by reason.",

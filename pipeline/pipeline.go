@@ -3,42 +3,59 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/extract"
 )
 
 // Config says what a Pipeline binds together. Its fields are read only.
 type Config struct {
-	// Source is read for all clusters that are in step.
-	Source Source
-	// From is where its reading begins. Clusters that have executed more pass over
-	// it; each must have executed all that lies before.
-	From binlog.Position
+	// Open makes a source for one reading, with what tells what is visible there
+	// (nil: everything that is read). The main reading has one, and each one by
+	// which clusters catch up.
+	Open func() (Source, *binlog.Visibility)
 	// Impatient: the source is a server, which must not be kept waiting while the
 	// Log is full. The dump is closed then, and resumed later.
 	Impatient bool
-	// Barrier, if set, tells when what was read can be read on the source. nil:
-	// everything may leave at once.
-	Barrier Barrier
+	// Distance, if set, tells how many bytes of log lie between two positions, or -1
+	// where that cannot be told. Without it all clusters count as in step.
+	Distance func(ctx context.Context, from, to binlog.Position) (int64, error)
+	// Verify, if set, tells whether the source still has what follows a position; a
+	// *binlog.GapError says that it has not.
+	Verify func(ctx context.Context, p binlog.Position) error
+	// Prepared, if set, tells whether XA transactions are prepared on the source whose
+	// keys are neither spooled nor still to be read from a position; a
+	// *binlog.GapError names them.
+	Prepared func(ctx context.Context, p binlog.Position) error
+	// Now, if set, is where the source's log ends now, once everything up to there is
+	// visible. It is where a cluster goes on whose caches were flushed for a gap.
+	Now func(ctx context.Context) (binlog.Position, error)
 	// Clusters are served from the Log, each at its own pace.
 	Clusters []Cluster
+	// CatchUp is how many private readings there may be at once for clusters that
+	// have fallen behind; 0 is 2.
+	CatchUp int
 	// Tags are the names of the tags; at least one.
 	Tags []string
 	// Lexing is how statements are read where the log does not say their session's
 	// settings.
 	Lexing extract.Lexing
-	// LogBytes bounds the Log; 0 is 64 MiB.
+	// LogBytes bounds all Logs together; 0 is 64 MiB. Each private reading has a
+	// sixteenth of it, the main one the rest.
 	LogBytes int64
 	// Wanted, if set, tells whether a transaction is to be delivered; Last whether
 	// it is the last one to be read.
 	Wanted, Last func(t *binlog.Transaction, f binlog.File) bool
 	// Save keeps the clusters' positions; nil: they are not kept.
 	Save func(map[string]binlog.Position) error
+	// Spool keeps the keys of prepared XA transactions.
+	Spool *checkpoint.Spool
 	// Drain is how long, once the reading has been told to end, what is in the Log
 	// may take to be acknowledged. 0: 10 s.
 	Drain   time.Duration
@@ -47,19 +64,35 @@ type Config struct {
 }
 
 const (
-	saveEvery    = time.Second
-	defaultDrain = 10 * time.Second
+	saveEvery       = time.Second
+	defaultDrain    = 10 * time.Second
+	defaultCatchUp  = 2
+	defaultLogBytes = 64 << 20
+	privateShare    = 16
 )
 
 // Pipeline is a daemon's work, or a replay's.
 type Pipeline struct {
-	cfg   Config
-	main  *stream
-	lanes []*lane
+	cfg      Config
+	clusters []*cluster
+	read     readCount
 
-	mu    sync.Mutex
-	saved map[string]binlog.Position // guarded by mu
+	// contexts of Run.
+	reading, delivery context.Context //nolint:containedctx // of Run, which outlives all that use them
+	stopReading       context.CancelFunc
+	streams           sync.WaitGroup
+
+	mu      sync.Mutex
+	main    *stream                    // guarded by mu
+	private map[*stream]struct{}       // guarded by mu
+	waiting int                        // lanes that wait for a private reading; guarded by mu
+	changed chan struct{}              // closed and replaced when a stream or a slot is free; guarded by mu
+	saved   map[string]binlog.Position // guarded by mu
 }
+
+// ErrAllParked is Run's error when every cluster waits for a decision about a gap.
+// The gaps are joined to it.
+var ErrAllParked = errors.New("every cluster waits for a decision about a gap")
 
 // New binds the stages. It starts nothing.
 func New(cfg Config) (*Pipeline, error) {
@@ -72,146 +105,154 @@ func New(cfg Config) (*Pipeline, error) {
 	if cfg.Drain <= 0 {
 		cfg.Drain = defaultDrain
 	}
-	p := &Pipeline{cfg: cfg, saved: make(map[string]binlog.Position)}
-	main, err := p.newStream(cfg.Source, cfg.From, cfg.LogBytes)
-	if err != nil {
+	if cfg.CatchUp <= 0 {
+		cfg.CatchUp = defaultCatchUp
+	}
+	if cfg.LogBytes <= 0 {
+		cfg.LogBytes = defaultLogBytes
+	}
+	if _, err := extract.NewTags(cfg.Tags); err != nil {
 		return nil, err
 	}
-	p.main = main
-	for i := range cfg.Clusters {
-		c := &cfg.Clusters[i]
-		from := c.From
-		if from.IsZero() {
-			from = cfg.From
+	p := &Pipeline{
+		cfg: cfg, saved: make(map[string]binlog.Position),
+		private: make(map[*stream]struct{}), changed: make(chan struct{}),
+	}
+	for _, c := range cfg.Clusters {
+		w := &cluster{Cluster: c}
+		for _, conn := range c.Connections {
+			w.lanes = append(w.lanes, &lane{pipeline: p, cluster: w, conn: conn, position: c.From.Clone()})
 		}
-		for _, s := range c.Sinks {
-			p.lanes = append(p.lanes, &lane{cluster: c, sink: s, position: from})
-		}
+		p.clusters = append(p.clusters, w)
 	}
 	return p, nil
-}
-
-func (p *Pipeline) newStream(source Source, from binlog.Position, logBytes int64) (*stream, error) {
-	tags, err := extract.NewTags(p.cfg.Tags)
-	if err != nil {
-		return nil, err
-	}
-	log := batcher.NewLog(batcher.Config{Bytes: logBytes, From: from})
-	return &stream{
-		pos:     from.Clone(),
-		barrier: p.cfg.Barrier,
-		reading: &reading{
-			source: source, log: log, w: log.Writer(), tags: tags, lexing: p.cfg.Lexing,
-			metrics: p.cfg.Metrics, logger: p.cfg.Logger,
-			wanted: p.cfg.Wanted, last: p.cfg.Last, impatient: p.cfg.Impatient,
-		},
-	}, nil
 }
 
 // Run works until the context ends or the source does, then lets what is in the
 // Log be delivered, for at most Drain, and keeps the positions. It returns nil if
 // the source came to its end and everything was acknowledged, or the context ended;
-// otherwise what ended the reading or the delivery.
+// ErrAllParked with the gaps if no cluster is left; otherwise what ended the
+// reading or the delivery.
 func (p *Pipeline) Run(ctx context.Context) error {
-	// Delivery outlives the context by the time to drain.
-	delivery, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stop(nil)
-	var readings, lanes, saver sync.WaitGroup
-	// The lanes have their cursors before anything is read.
-	cursors := make([]*batcher.Cursor, len(p.lanes))
-	for i, l := range p.lanes {
-		c, err := l.enter(p.main)
-		if err != nil {
-			return err
+	// Delivery outlives the reading by the time to drain.
+	p.reading, p.stopReading = context.WithCancel(ctx)
+	defer p.stopReading()
+	var stopDelivery context.CancelFunc
+	p.delivery, stopDelivery = context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDelivery()
+
+	errs := make(chan error, p.countLanes())
+	if err := p.startMain(ctx); err != nil {
+		return err
+	}
+	var lanes sync.WaitGroup
+	for _, c := range p.clusters {
+		for _, l := range c.lanes {
+			lanes.Go(func() {
+				if err := l.run(p.delivery); err != nil {
+					errs <- err
+					if !errors.As(err, new(*binlog.GapError)) {
+						p.stopReading()
+					}
+				}
+			})
 		}
-		cursors[i] = c
 	}
-	failed := make(chan error, len(p.lanes))
-	reading, stopReading := context.WithCancelCause(ctx)
-	defer stopReading(nil)
-	p.main.start(reading, delivery, &readings)
-	for i, l := range p.lanes {
-		lanes.Go(func() {
-			if err := l.serve(delivery, cursors[i]); err != nil && delivery.Err() == nil {
-				failed <- err
-				stopReading(err)
-			}
-		})
-	}
+	delivered := make(chan struct{})
+	go func() {
+		defer close(delivered)
+		lanes.Wait()
+	}()
 	saving, stopSaving := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSaving()
+	var saver sync.WaitGroup
 	if p.cfg.Save != nil {
 		saver.Go(func() { p.save(saving) })
 	}
 
-	<-p.main.done
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		lanes.Wait()
-	}()
-	err := p.main.err
-	if ctx.Err() != nil {
-		p.cfg.Logger.Info("stopping: what is in the Log is delivered first", "at_most", p.cfg.Drain)
-		err = nil
+	select {
+	case <-delivered:
+	case <-p.reading.Done():
+		if ctx.Err() != nil {
+			p.cfg.Logger.Info("stopping: what is in the Log is delivered first", "at_most", p.cfg.Drain)
+		}
 		select {
-		case <-drained:
+		case <-delivered:
 		case <-time.After(p.cfg.Drain):
 			p.cfg.Logger.Warn("stopping with keys undelivered; they are read again at the next start")
 		}
-	} else if err != nil {
-		// What was read before is complete, and is delivered.
-		select {
-		case <-drained:
-		case <-time.After(p.cfg.Drain):
-		case <-ctx.Done():
-		}
-	} else {
-		select {
-		case <-drained:
-		case <-ctx.Done():
-			select {
-			case <-drained:
-			case <-time.After(p.cfg.Drain):
-			}
-		}
 	}
-	stop(errStopped)
-	<-drained
-	readings.Wait()
+	p.stopReading()
+	stopDelivery()
+	<-delivered
+	p.streams.Wait()
 	stopSaving()
 	saver.Wait()
+	err := p.outcome(ctx, errs)
 	if p.cfg.Save != nil {
 		err = errors.Join(err, p.saveNow())
-	}
-	select {
-	case lost := <-failed:
-		err = lost
-	default:
 	}
 	return err
 }
 
-var errStopped = errors.New("stopped")
+// outcome is what Run returns, all else being done.
+func (p *Pipeline) outcome(ctx context.Context, errs chan error) error {
+	close(errs)
+	var gaps, others []error
+	for err := range errs {
+		if errors.As(err, new(*binlog.GapError)) {
+			gaps = append(gaps, err)
+		} else {
+			others = append(others, err)
+		}
+	}
+	p.mu.Lock()
+	main := p.main
+	p.mu.Unlock()
+	if ctx.Err() == nil && main.err != nil && !errors.As(main.err, new(*binlog.GapError)) {
+		others = append(others, main.err)
+	}
+	if err := errors.Join(others...); err != nil {
+		return err
+	}
+	if len(gaps) > 0 && ctx.Err() == nil {
+		return fmt.Errorf("%w:\n%w", ErrAllParked, errors.Join(gaps...))
+	}
+	return nil
+}
 
-// Read is what has been read so far.
-type Read struct{ Transactions, Keys uint64 }
+func (p *Pipeline) countLanes() (n int) {
+	for _, c := range p.clusters {
+		n += len(c.lanes)
+	}
+	return n
+}
 
-// Read counts what has been read. Any goroutine may call it.
-func (p *Pipeline) Read() Read {
-	r := p.main.reading
-	return Read{Transactions: r.readTransactions.Load(), Keys: r.readKeys.Load()}
+// readCount counts what all readings have read.
+type readCount struct {
+	mu                 sync.Mutex
+	transactions, keys uint64 // guarded by mu
+}
+
+func (r *readCount) add(transactions, keys int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.transactions += uint64(transactions)
+	r.keys += uint64(keys)
+}
+
+// Read counts what has been read so far. Any goroutine may call it.
+func (p *Pipeline) Read() (transactions, keys uint64) {
+	p.read.mu.Lock()
+	defer p.read.mu.Unlock()
+	return p.read.transactions, p.read.keys
 }
 
 // Positions is how far each cluster has acknowledged. Any goroutine may call it.
 func (p *Pipeline) Positions() map[string]binlog.Position {
-	of := make(map[string][]binlog.Position)
-	for _, l := range p.lanes {
-		of[l.cluster.Name] = append(of[l.cluster.Name], l.at())
-	}
-	positions := make(map[string]binlog.Position, len(of))
-	for name, all := range of {
-		positions[name] = least(all)
+	positions := make(map[string]binlog.Position, len(p.clusters))
+	for _, c := range p.clusters {
+		positions[c.Name] = c.position()
 	}
 	return positions
 }
@@ -234,10 +275,11 @@ func (p *Pipeline) save(ctx context.Context) {
 
 // saveNow keeps the positions that have moved since the last time.
 func (p *Pipeline) saveNow() error {
+	positions := p.Positions()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	moved := make(map[string]binlog.Position)
-	for name, at := range p.Positions() {
+	for name, at := range positions {
 		if last, ok := p.saved[name]; !ok || !at.Equal(last) {
 			moved[name] = at
 		}
@@ -251,5 +293,38 @@ func (p *Pipeline) saveNow() error {
 	for name, at := range moved {
 		p.saved[name] = at
 	}
+	reaches := make([]checkpoint.Reach, 0, len(p.saved))
+	for _, at := range p.saved {
+		reaches = append(reaches, checkpoint.Reach{Saved: at})
+	}
+	if err := p.cfg.Spool.Forget(reaches); err != nil {
+		p.cfg.Logger.Error("spooled XA transactions that nobody needs any more cannot be removed", "error", err)
+	}
 	return nil
+}
+
+// newStream makes a stream; it starts nothing.
+func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error) {
+	tags, err := extract.NewTags(p.cfg.Tags)
+	if err != nil {
+		return nil, err
+	}
+	own := p.cfg.LogBytes / privateShare
+	bytes := p.cfg.LogBytes - int64(p.cfg.CatchUp)*own
+	if private {
+		bytes = own
+	} else if len(p.clusters) < 2 {
+		bytes = p.cfg.LogBytes // nobody else will want any
+	}
+	source, visibility := p.cfg.Open()
+	log := batcher.NewLog(batcher.Config{Bytes: bytes, From: from})
+	return &stream{
+		pos: from.Clone(), visibility: visibility, private: private,
+		reading: &reading{
+			source: source, log: log, w: log.Writer(), tags: tags, lexing: p.cfg.Lexing,
+			spool: p.cfg.Spool, strict: p.cfg.Save != nil,
+			visibility: visibility, metrics: p.cfg.Metrics, logger: p.cfg.Logger, read: &p.read,
+			wanted: p.cfg.Wanted, last: p.cfg.Last, impatient: p.cfg.Impatient,
+		},
+	}, nil
 }

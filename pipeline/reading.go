@@ -3,14 +3,15 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/extract"
 )
 
@@ -39,7 +40,13 @@ type reading struct {
 	// wanted, if set, tells whether a transaction is to be read at all.
 	wanted func(t *binlog.Transaction, f binlog.File) bool
 	// last, if set, tells whether the reading ends behind a transaction.
-	last func(t *binlog.Transaction, f binlog.File) bool
+	last       func(t *binlog.Transaction, f binlog.File) bool
+	visibility *binlog.Visibility // nil: everything is visible
+	// spool keeps the keys of prepared XA transactions; collector is this reading's.
+	spool     *checkpoint.Spool
+	collector *checkpoint.Collector
+	// strict: a decision on an XA transaction whose keys are not known is a gap.
+	strict bool
 	// gathering, if set, is told of each transaction, for the barrier.
 	gathering *gathering
 	// impatient: the source must not be kept waiting while the Log is full.
@@ -51,6 +58,7 @@ type reading struct {
 	start uint64
 	// skipped: the transaction is not wanted.
 	skipped bool
+	xa      bool // it carries an XID: its keys go to the collector
 	seen    extract.Distinct
 	// now is when what is being handled was read, in microseconds since 1970; stale
 	// once it has been handled.
@@ -65,9 +73,9 @@ type reading struct {
 	unpublished int  // bytes of keys
 	keyed       bool // the transaction has named a key
 	// keys and transactions are counted here, and told to others when idle.
-	keys, transactions         int
-	readKeys, readTransactions atomic.Uint64
-	err                        error // of key, for who cannot be told otherwise
+	keys, transactions int
+	read               *readCount
+	err                error // of key, for who cannot be told otherwise
 
 	onKey     func([]byte)
 	onRefused func(extract.Refusal)
@@ -83,6 +91,8 @@ var errPaused = errors.New("the log is full; the dump is closed until there is r
 // Log, or until an error.
 func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 	r.ctx = ctx
+	r.collector = r.spool.NewCollector()
+	defer func() { _ = r.collector.Abort() }() // what it holds is read again
 	r.onKey, r.onRefused = r.key, r.refused
 	r.sampled, r.textless = rate.Sometimes{Interval: sampleEvery}, rate.Sometimes{Interval: sampleEvery}
 	r.stale = true
@@ -159,6 +169,11 @@ func (r *reading) Begin(t *binlog.Transaction) error {
 	}
 	r.seen.Reset()
 	r.textSeen, r.keyed = false, false
+	if r.xa = !t.XID.IsZero(); r.xa {
+		if err := r.collector.Begin(t, r.file); err != nil {
+			return err
+		}
+	}
 	seq, err := r.w.Begin(batcher.Transaction{GTID: t.GTID, Start: t.Start, Time: t.Time, Read: r.now})
 	if err != nil || r.gathering == nil {
 		return err
@@ -242,33 +257,51 @@ func (r *reading) flush(schema, table []byte) error {
 
 // extract takes the keys out of one statement.
 func (r *reading) extract(text []byte, lexing extract.Lexing, schema, table []byte) error {
-	r.w.Statement(batcher.Tag, schema, table)
+	if r.xa {
+		r.collector.Statement(batcher.Tag, schema, table)
+	} else {
+		r.w.Statement(batcher.Tag, schema, table)
+	}
 	r.err = nil
 	r.tags.Keys(text, lexing, r.onKey, r.onRefused)
 	return r.err
 }
 
-// key appends a key to the Log, unless the transaction has named it before.
+// key takes a key that a statement names, unless its transaction has named it before.
 func (r *reading) key(key []byte) {
 	if r.err != nil || !r.seen.Add(key) {
 		return
 	}
-	for {
-		err := r.w.Key(key)
-		if errors.Is(err, batcher.ErrFull) {
-			if err = r.full(); err == nil {
-				continue
-			}
-		}
-		if r.err = err; err != nil {
-			return
-		}
-		break
+	if r.xa {
+		r.err = r.collector.Key(key)
+		return
+	}
+	r.err = r.append(key)
+}
+
+// append appends a key to the Log.
+func (r *reading) append(key []byte) error {
+	if err := r.withRoom(func() error { return r.w.Key(key) }); err != nil {
+		return err
 	}
 	r.keyed = true
 	r.keys++
 	if r.unpublished += len(key); r.unpublished >= publishBytes {
 		r.publish()
+	}
+	return nil
+}
+
+// withRoom does something to the Log, waiting for room as often as it takes.
+func (r *reading) withRoom(do func() error) error {
+	for {
+		err := do()
+		if !errors.Is(err, batcher.ErrFull) {
+			return err
+		}
+		if err := r.full(); err != nil {
+			return err
+		}
 	}
 }
 
@@ -288,23 +321,58 @@ func (r *reading) End(t *binlog.Transaction) error {
 	if err := r.flush(nil, nil); err != nil {
 		return err
 	}
-	for {
-		err := r.w.End(t.End)
-		if errors.Is(err, batcher.ErrFull) {
-			if err = r.full(); err == nil {
-				continue
-			}
-		}
-		if err != nil {
+	if r.xa {
+		if err := r.decided(t); err != nil {
 			return err
 		}
-		break
+	}
+	if err := r.withRoom(func() error { return r.w.End(t.End) }); err != nil {
+		return err
 	}
 	r.transactions++
 	if r.keyed {
 		r.publish()
 	}
 	return r.ended(t)
+}
+
+// decided deals with the end of a group of an XA transaction: its keys are spooled,
+// released or dropped.
+func (r *reading) decided(t *binlog.Transaction) error {
+	switch t.Outcome {
+	case binlog.Prepared:
+		return r.collector.Prepared(t)
+	case binlog.Committed: // one phase
+		e, err := r.collector.OnePhase(t)
+		if err != nil {
+			return err
+		}
+		return r.release(e)
+	}
+	e, err := r.spool.Decide(t, r.file)
+	if err != nil {
+		return err
+	}
+	switch {
+	case e != nil:
+		return r.release(e)
+	case t.Outcome == binlog.XARolledBack:
+		return nil
+	}
+	what := fmt.Sprintf("XA COMMIT %s: the transaction was prepared before the log was read, so its keys are not known", t.XID)
+	if !r.strict {
+		r.logger.Error("keys are missing", "reason", what, "log", r.file.Name, "pos", t.Start)
+		return nil
+	}
+	return &binlog.GapError{Source: "the log", Position: binlog.Position{File: r.file, Offset: t.Start}, What: what}
+}
+
+// release appends the keys of an XA transaction that has been committed.
+func (r *reading) release(e *checkpoint.Entry) error {
+	return e.Each(func(s checkpoint.Statement, key []byte) error {
+		r.w.Statement(s.Cause, s.Schema, s.Table)
+		return r.append(key)
+	})
 }
 
 // ended stops the reading behind its last transaction.
@@ -322,10 +390,21 @@ func (r *reading) Broken() error {
 	return nil
 }
 
+// Moved implements binlog.Handler: what is not visible yet may not be on the new
+// source.
+func (r *reading) Moved() (binlog.Position, error) {
+	r.pending = false
+	if r.gathering != nil {
+		r.gathering.drop()
+		r.visibility.Forget()
+	}
+	return r.w.Truncate()
+}
+
 // Checkpoint implements binlog.Handler.
 func (r *reading) Checkpoint(file string) error {
-	if r.gathering != nil {
-		r.gathering.checkpoint(file)
+	if r.visibility != nil {
+		r.visibility.Checkpoint(file)
 	}
 	return nil
 }
@@ -345,8 +424,7 @@ func (r *reading) Idle(offset uint64) error {
 func (r *reading) count() {
 	r.metrics.keys.Add(float64(r.keys))
 	r.metrics.transactions.Add(float64(r.transactions))
-	r.readKeys.Add(uint64(r.keys))
-	r.readTransactions.Add(uint64(r.transactions))
+	r.read.add(r.transactions, r.keys)
 	r.keys, r.transactions = 0, 0
 }
 

@@ -8,33 +8,13 @@ import (
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
 
-// Barrier tells when what was read from the log can be read on the source.
-type Barrier interface {
-	// Wait returns nil once every transaction in p can be read by everybody on the
-	// source, or the context's error. It deals with failures of its own: it waits
-	// them out, for nothing may leave early.
-	Wait(ctx context.Context, p *Pending) error
-}
-
-// Pending is what has been read since the watermark was last raised.
-type Pending struct {
-	// GTIDs are all of its transactions', where they have any.
-	GTIDs *binlog.GTIDSet
-	// File and Start are where the newest of them begins; Read when it was read, in
-	// microseconds since 1970.
-	File  binlog.File
-	Start uint64
-	Read  int64
-	// Checkpoint is the newest file that a Binlog_checkpoint event has named
-	// (MariaDB); it may be older than the transactions.
-	Checkpoint string
-}
-
 // gathering collects what is pending, between the reading and the barrier.
 type gathering struct {
 	mu      sync.Mutex
-	pending Pending // guarded by mu
-	seq     uint64  // of the newest transaction; guarded by mu
+	pending binlog.Pending // guarded by mu
+	seq     uint64         // of the newest transaction; guarded by mu
+	// cancel ends the wait that is under way, if there is one; guarded by mu.
+	cancel context.CancelFunc
 	// more has a value when something has gathered.
 	more chan struct{}
 }
@@ -58,8 +38,8 @@ func (g *gathering) add(seq uint64, t *binlog.Transaction, f binlog.File, read i
 	return nil
 }
 
-// reach notes that the watermark may rise to seq with what has gathered so far, and
-// that it is time to wait.
+// reach says that the watermark may rise to seq once what has gathered is visible,
+// and that it is time to wait for that.
 func (g *gathering) reach(seq uint64) {
 	g.mu.Lock()
 	ready := seq > g.seq || g.pending.File.Name != "" || g.pending.GTIDs != nil
@@ -74,27 +54,35 @@ func (g *gathering) reach(seq uint64) {
 	}
 }
 
-func (g *gathering) checkpoint(file string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.pending.Checkpoint = file
-}
-
-// take hands over what has gathered.
-func (g *gathering) take() (p Pending, seq uint64) {
+// take hands over what has gathered, to be waited for until the context ends.
+func (g *gathering) take(ctx context.Context) (wait context.Context, p binlog.Pending, seq uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p, seq = g.pending, g.seq
-	g.pending = Pending{Checkpoint: p.Checkpoint}
-	return p, seq
+	g.pending = binlog.Pending{}
+	wait, g.cancel = context.WithCancel(ctx)
+	return wait, p, seq
+}
+
+// drop forgets what has gathered and what is being waited for: it may never become
+// visible, for the source has changed.
+func (g *gathering) drop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pending = binlog.Pending{}
+	if g.cancel != nil {
+		g.cancel()
+	}
 }
 
 // stream is a reading at work: the goroutine that reads, and the one that raises
 // the watermark.
 type stream struct {
-	reading *reading
-	pos     binlog.Position // where the reading is; its goroutine's
-	barrier Barrier
+	reading    *reading
+	visibility *binlog.Visibility // nil: everything is visible
+	pos        binlog.Position    // where the reading is; its goroutine's
+	// private: for lanes that catch up, not the main one.
+	private bool
 	// lanes counts those served from here; guarded by the Pipeline's mu.
 	lanes int
 	stop  context.CancelFunc
@@ -108,7 +96,7 @@ type stream struct {
 func (s *stream) start(ctx, barrierCtx context.Context, wg *sync.WaitGroup) {
 	ctx, s.stop = context.WithCancel(ctx)
 	s.done = make(chan struct{})
-	if s.barrier == nil {
+	if s.visibility == nil {
 		s.reading.log.SetVisible(batcher.AllVisible)
 	} else {
 		s.reading.gathering = newGathering()
@@ -120,18 +108,36 @@ func (s *stream) start(ctx, barrierCtx context.Context, wg *sync.WaitGroup) {
 	})
 }
 
+// ended tells whether the reading has ended.
+func (s *stream) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // watch raises the watermark. One wait covers all that has gathered.
 func (s *stream) watch(ctx context.Context) {
 	g := s.reading.gathering
+	barrier := s.visibility.Barrier()
+	defer barrier.Close()
 	for {
 		select {
 		case <-g.more:
 		case <-ctx.Done():
 			return
 		}
-		p, seq := g.take()
-		if err := s.barrier.Wait(ctx, &p); err != nil {
-			return // the context has ended
+		wait, p, seq := g.take(ctx)
+		err := barrier.Wait(wait, &p)
+		g.cancel()
+		if err != nil {
+			barrier.Close() // in the middle of a statement, or of another server
+			if ctx.Err() != nil {
+				return
+			}
+			continue
 		}
 		s.reading.log.SetVisible(seq)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -29,12 +30,12 @@ const (
 	typeTransactionPayload = 40
 	typeTaggedGTID         = 42
 
-	typeAnnotateRows        = 160
-	typeBinlogCheckpoint    = 161
-	typeMariaGTID           = 162
-	typeMariaGTIDList       = 163
-	typeQueryCompressed     = 165
-	typeWriteRowsV1Compress = 166
+	typeAnnotateRows          = 160
+	typeBinlogCheckpoint      = 161
+	typeMariaGTID             = 162
+	typeMariaGTIDList         = 163
+	typeQueryCompressed       = 165
+	typeWriteRowsV1Compressed = 166
 )
 
 // Flags of an event's header.
@@ -47,7 +48,15 @@ const (
 const (
 	headerSize   = 19
 	checksumSize = 4
+
+	// Where a header has what close and flush write.
+	sizeAt  = 9
+	endAt   = 13
+	flagsAt = 17
 )
+
+// keep is how much scratch space stays for the next transaction.
+const keep = 1 << 20
 
 // Config says how a log file is to be. The zero value is a MySQL server's with
 // checksums and GTIDs.
@@ -72,28 +81,29 @@ type Config struct {
 	InUse bool
 }
 
-// Writer writes one log file. What it was told stands in it as soon as a method
-// returns, in one Write for each transaction, so a Writer on a pipe is a live
-// stream. The first error of the io.Writer ends the writing: from there on
-// methods do nothing, and Err tells it. One goroutine at a time.
+// Writer writes one log file. What it was told stands in it when a method returns,
+// in one Write for each transaction, so a Writer on a pipe is a live stream. The
+// first error of the io.Writer ends the writing: from there on methods do nothing,
+// and Err tells it. One goroutine at a time.
 type Writer struct {
-	w        io.Writer
-	c        Config
-	offset   uint64
-	err      error
-	checksum int    // bytes behind each event
-	buf      []byte // events that are not sealed yet
-	out      []byte // sealed events
-	now      time.Time
-	tx       Tx     // the transaction in progress
-	count    uint64 // transactions so far, for logical clock and XIDs
-	tables   map[string]uint64
-	last     binlog.GTID
-	deflate  deflater
+	w      io.Writer
+	c      Config
+	offset uint64
+	err    error
+
+	buf    []byte // events that are not in the file yet
+	body   []byte // scratch: a transaction behind its GTID event
+	sum    int    // bytes of checksum behind each event
+	now    time.Time
+	last   binlog.GTID // of the last transaction; its number alone is zero before the first
+	count  uint64      // transactions so far
+	rows   uint64      // rows so far: their id column
+	tables map[string]uint64
+	pack   packer
 }
 
-// NewWriter begins a file: the four magic bytes, the format description, and the
-// transactions of the files before it.
+// NewWriter begins a file: its first four bytes, the format description, and which
+// transactions the files before it hold.
 func NewWriter(w io.Writer, c Config) *Writer {
 	if c.Flavor == binlog.FlavorUnknown {
 		c.Flavor = binlog.MySQL
@@ -107,113 +117,124 @@ func NewWriter(w io.Writer, c Config) *Writer {
 	if c.Time.IsZero() {
 		c.Time = time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
 	}
-	b := &Writer{w: w, c: c, now: c.Time, tables: make(map[string]uint64), last: firstGTID(c)}
+	l := &Writer{w: w, c: c, now: c.Time, last: beforeFirst(c), tables: make(map[string]uint64)}
 	if !c.NoChecksums {
-		b.checksum = checksumSize
+		l.sum = checksumSize
 	}
-	b.write([]byte("\xfebin"))
-	b.head()
-	b.flush()
-	return b
+	l.write([]byte("\xfebin"))
+	l.formatDescription()
+	l.previous()
+	if c.Flavor == binlog.MariaDB {
+		l.checkpoint(c.Name)
+	}
+	l.flush()
+	return l
 }
 
-// Err is the first error of the io.Writer, or of a method that was asked for what
-// no log holds.
-func (w *Writer) Err() error { return w.err }
+// Err is the first error of the io.Writer, or the first thing asked for that no
+// log can hold.
+func (l *Writer) Err() error { return l.err }
 
 // Offset is where the next event will begin.
-func (w *Writer) Offset() uint64 { return w.offset }
+func (l *Writer) Offset() uint64 { return l.offset }
 
 // Rotate ends the file as a server does that goes on with the next one.
-func (w *Writer) Rotate(next string) {
-	w.event(typeRotate, 0, func(b []byte) []byte {
-		return append(binary.LittleEndian.AppendUint64(b, 4), next...)
-	})
-	w.flush()
+func (l *Writer) Rotate(next string) {
+	start := l.open(typeRotate, 0)
+	l.buf = binary.LittleEndian.AppendUint64(l.buf, 4)
+	l.buf = append(l.buf, next...)
+	l.close(start)
+	l.flush()
 }
 
 // Stop ends the file as a server does that is shut down.
-func (w *Writer) Stop() {
-	w.Event(typeStop, 0, nil)
-}
+func (l *Writer) Stop() { l.Event(typeStop, 0, nil) }
 
-// Checkpoint writes MariaDB's Binlog_checkpoint event: all that stands in files
+// Checkpoint writes MariaDB's Binlog_checkpoint event: what stands in the files
 // before this one is durable.
-func (w *Writer) Checkpoint(file string) {
-	w.event(typeBinlogCheckpoint, 0, func(b []byte) []byte {
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(file)))
-		return append(b, file...)
-	})
-	w.flush()
+func (l *Writer) Checkpoint(file string) {
+	l.checkpoint(file)
+	l.flush()
 }
 
-// Event writes an event of any type: what no other method has a word for.
-func (w *Writer) Event(kind uint8, flags uint16, body []byte) {
-	w.event(kind, flags, func(b []byte) []byte { return append(b, body...) })
-	w.flush()
+func (l *Writer) checkpoint(file string) {
+	start := l.open(typeBinlogCheckpoint, 0)
+	l.buf = binary.LittleEndian.AppendUint32(l.buf, uint32(len(file)))
+	l.buf = append(l.buf, file...)
+	l.close(start)
 }
 
-// event gathers an event: its header, the body that is appended by body, and room
-// for its checksum.
-func (w *Writer) event(kind uint8, flags uint16, body func(b []byte) []byte) {
-	w.buf = w.appendEvent(w.buf, kind, flags, w.checksum, body)
+// Event writes an event of any type and body: what no other method has a word
+// for, and what no server would write.
+func (l *Writer) Event(kind uint8, flags uint16, body []byte) {
+	start := l.open(kind, flags)
+	l.buf = append(l.buf, body...)
+	l.close(start)
+	l.flush()
 }
 
-func (w *Writer) appendEvent(b []byte, kind uint8, flags uint16, checksum int, body func(b []byte) []byte) []byte {
-	start := len(b)
-	b = binary.LittleEndian.AppendUint32(b, uint32(w.now.Unix()))
-	b = append(b, kind)
-	b = binary.LittleEndian.AppendUint32(b, w.c.ServerID)
-	b = binary.LittleEndian.AppendUint32(b, 0) // the size: below
-	b = binary.LittleEndian.AppendUint32(b, 0) // the end in the file: see seal
-	b = binary.LittleEndian.AppendUint16(b, flags)
-	if body != nil {
-		b = body(b)
-	}
+// open begins an event; its body is appended to buf, and close ends it.
+func (l *Writer) open(kind uint8, flags uint16) (start int) {
+	start = len(l.buf)
+	l.buf = binary.LittleEndian.AppendUint32(l.buf, uint32(l.now.Unix()))
+	l.buf = append(l.buf, kind)
+	l.buf = binary.LittleEndian.AppendUint32(l.buf, l.c.ServerID)
+	l.buf = append(l.buf, 0, 0, 0, 0) // its size: close
+	l.buf = append(l.buf, 0, 0, 0, 0) // its end in the file: flush
+	l.buf = binary.LittleEndian.AppendUint16(l.buf, flags)
+	return start
+}
+
+func (l *Writer) close(start int) {
 	var room [checksumSize]byte
-	b = append(b, room[:checksum]...)
-	binary.LittleEndian.PutUint32(b[start+9:], uint32(len(b)-start))
-	return b
+	l.buf = append(l.buf, room[:l.sum]...)
+	size := len(l.buf) - start
+	if size > math.MaxUint32 {
+		l.fail(fmt.Errorf("an event of %d bytes", size))
+	}
+	binary.LittleEndian.PutUint32(l.buf[start+sizeAt:], uint32(size))
 }
 
-// seal gives the gathered events that stand one behind the other in b their
-// places, from the offset at on, and their checksums.
-func (w *Writer) seal(b []byte, at uint64) {
-	for len(b) > 0 {
-		size := binary.LittleEndian.Uint32(b[9:])
+// flush gives the events in buf their places and checksums and writes them.
+func (l *Writer) flush() {
+	end := l.offset
+	for b := l.buf; len(b) > 0 && l.err == nil; {
+		size := binary.LittleEndian.Uint32(b[sizeAt:])
 		e := b[:size]
-		at += uint64(size)
-		binary.LittleEndian.PutUint32(e[13:], uint32(at))
-		if w.checksum > 0 {
-			sum := int(size) - checksumSize
-			// The server sets the mark in place, so the checksum does not know of it.
-			inUse := e[4] == typeFormatDescription && e[17]&flagInUse != 0
-			if inUse {
-				e[17] &^= flagInUse
-			}
-			binary.LittleEndian.PutUint32(e[sum:], crc32.ChecksumIEEE(e[:sum]))
-			if inUse {
-				e[17] |= flagInUse
-			}
-		}
 		b = b[size:]
+		end += uint64(size)
+		binary.LittleEndian.PutUint32(e[endAt:], uint32(end))
+		described := e[4] == typeFormatDescription
+		if l.sum == 0 && !described {
+			continue
+		}
+		cut := size - checksumSize
+		binary.LittleEndian.PutUint32(e[cut:], crc32.ChecksumIEEE(e[:cut]))
+		if described && l.c.InUse {
+			// A server sets the mark in place, behind the checksum's back.
+			e[flagsAt] |= flagInUse
+		}
+	}
+	l.write(l.buf)
+	l.buf = l.buf[:0]
+	if cap(l.buf) > keep {
+		l.buf = nil
 	}
 }
 
-// flush seals what has been gathered and writes it.
-func (w *Writer) flush() {
-	w.seal(w.buf, w.offset)
-	w.write(w.buf)
-	w.buf = w.buf[:0]
+func (l *Writer) write(b []byte) {
+	if l.err != nil || len(b) == 0 {
+		return
+	}
+	n, err := l.w.Write(b)
+	l.offset += uint64(n)
+	if err != nil {
+		l.fail(err)
+	}
 }
 
-func (w *Writer) write(b []byte) {
-	if w.err != nil || len(b) == 0 {
-		return
+func (l *Writer) fail(err error) {
+	if l.err == nil {
+		l.err = fmt.Errorf("write log at offset %d: %w", l.offset, err)
 	}
-	if n, err := w.w.Write(b); err != nil {
-		w.err = fmt.Errorf("write log at offset %d: %w", w.offset+uint64(n), err)
-		return
-	}
-	w.offset += uint64(len(b))
 }

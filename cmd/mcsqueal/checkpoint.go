@@ -98,12 +98,11 @@ func newCheckpointSet(env environment) *cobra.Command {
 		var pos binlog.Position
 		switch {
 		case len(c.Source.All()) > 0:
-			server, err := serverConfig(c, env)
+			src, err := openSource(cmd.Context(), c, env, s.logger(c))
 			if err != nil {
 				return err
 			}
-			live := binlog.NewLive(binlog.LiveConfig{Server: server, ServerID: freshServerID()})
-			if pos, err = live.Resolve(cmd.Context(), point); err != nil {
+			if pos, err = src.live.Resolve(cmd.Context(), point); err != nil {
 				return err
 			}
 		case point.Kind == binlog.PointGTID:

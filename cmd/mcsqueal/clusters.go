@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"regexp"
@@ -15,7 +16,7 @@ import (
 	"github.com/mcsqueal/mcsqueal/sink/stdout"
 )
 
-// delivery is the clusters' sinks, and what is asked of them at the end.
+// delivery is the clusters with their sinks, and what is asked of those at the end.
 type delivery struct {
 	clusters []pipeline.Cluster
 	sinks    []*memcache.Sink
@@ -29,46 +30,77 @@ func (d *delivery) setAside() (n uint64) {
 	return n
 }
 
-// deliverTo makes the sinks of the clusters. from gives each its position.
+// deliverTo makes the sinks of the clusters. from gives each its position; limit, if
+// set, bounds all together.
 func deliverTo(clusters []config.Cluster, from func(name string) binlog.Position, match *regexp.Regexp, limit *rate.Limiter, logger *slog.Logger) *delivery {
 	d := &delivery{}
 	metrics := memcache.NewMetrics(nil)
 	for _, c := range clusters {
-		cfg := memcache.Config{
-			Cluster: c.Name, Prefix: c.Prefix, Window: c.Window, Timeout: c.Timeout, Linger: c.Linger,
-			RefusedMax: c.RefusedMax, Rate: limit, Metrics: metrics, Logger: logger,
-		}
-		for _, m := range []*regexp.Regexp{matcher(c), match} {
-			if m != nil {
-				cfg.Match = append(cfg.Match, m)
-			}
-		}
-		switch c.Protocol {
-		case config.ProtocolMeta:
-			cfg.Protocol = mcconn.Meta
-		case config.ProtocolText:
-			cfg.Protocol = mcconn.Text
-		case config.ProtocolAuto:
-			cfg.Protocol = mcconn.Auto
-		}
-		cluster := pipeline.Cluster{Name: c.Name, From: from(c.Name)}
-		targets := [][]string{c.Routers}
-		if len(c.Servers) > 0 {
-			// Each server gets every delete.
-			targets = nil
-			for _, server := range c.Servers {
-				targets = append(targets, []string{server})
-			}
-		}
-		for _, t := range targets {
-			cfg.Targets = t
-			s := memcache.New(cfg)
-			d.sinks = append(d.sinks, s)
-			cluster.Sinks = append(cluster.Sinks, s)
-		}
-		d.clusters = append(d.clusters, cluster)
+		d.add(c, from(c.Name), memcache.Config{
+			Cluster: c.Name, Prefix: c.Prefix, Protocol: protocol(c.Protocol), Match: matchers(c, match),
+			Window: c.Window, Timeout: c.Timeout, Linger: c.Linger, RefusedMax: c.RefusedMax,
+			Rate: limit, Metrics: metrics, Logger: logger,
+		})
 	}
 	return d
+}
+
+// catchUpBurst is how many keys may go out at once while max_rate holds.
+const catchUpBurst = 1000
+
+func (d *delivery) add(c config.Cluster, from binlog.Position, cfg memcache.Config) {
+	cluster := pipeline.Cluster{Name: c.Name, From: from, MaxRate: c.MaxRate}
+	if cfg.Rate == nil && c.MaxRate > 0 {
+		cfg.Rate = rate.NewLimiter(rate.Inf, min(c.MaxRate, catchUpBurst))
+		cluster.Limit = cfg.Rate
+	}
+	if flush := c.FlushServers(); len(flush) > 0 {
+		cluster.Flush = func(ctx context.Context) error { return memcache.Flush(ctx, flush, c.Timeout) }
+	}
+	targets := [][]string{c.Routers}
+	if len(c.Servers) > 0 {
+		// Each server gets every delete.
+		targets = nil
+		for _, server := range c.Servers {
+			targets = append(targets, []string{server})
+		}
+	}
+	sink := func(t []string) *memcache.Sink {
+		cfg.Targets = t
+		s := memcache.New(cfg)
+		d.sinks = append(d.sinks, s)
+		return s
+	}
+	for _, t := range targets {
+		conn := pipeline.Connection{Sink: sink(t)}
+		for _, after := range c.RedeleteAfter {
+			conn.Seconds = append(conn.Seconds, pipeline.Second{After: after, Sink: sink(t)})
+		}
+		cluster.Connections = append(cluster.Connections, conn)
+	}
+	d.clusters = append(d.clusters, cluster)
+}
+
+func protocol(p config.Protocol) mcconn.Protocol {
+	switch p {
+	case config.ProtocolMeta:
+		return mcconn.Meta
+	case config.ProtocolText:
+		return mcconn.Text
+	default:
+		return mcconn.Auto
+	}
+}
+
+// matchers are the expressions that a key of the cluster has to match.
+func matchers(c config.Cluster, also *regexp.Regexp) (all []*regexp.Regexp) {
+	if m := matcher(c); m != nil {
+		all = append(all, m)
+	}
+	if also != nil {
+		all = append(all, also)
+	}
+	return all
 }
 
 // matcher is the cluster's match, compiled; nil if it has none.
@@ -85,5 +117,6 @@ func printTo(out io.Writer, clusters []config.Cluster, from binlog.Position, mat
 	for _, c := range clusters {
 		cfg.Clusters = append(cfg.Clusters, stdout.Cluster{Name: c.Name, Match: matcher(c), Action: c.Action.String()})
 	}
-	return &delivery{clusters: []pipeline.Cluster{{Name: "standard output", From: from, Sinks: []pipeline.Sink{stdout.New(cfg)}}}}
+	conn := pipeline.Connection{Sink: stdout.New(cfg)}
+	return &delivery{clusters: []pipeline.Cluster{{Name: "standard output", From: from, Connections: []pipeline.Connection{conn}}}}
 }

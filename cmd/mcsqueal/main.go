@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcsqueal/mcsqueal/config"
+	"github.com/mcsqueal/mcsqueal/pipeline"
 )
 
 // Exit statuses.
@@ -88,6 +89,8 @@ func status(err error) int {
 	switch {
 	case errors.As(err, &usage), errors.As(err, &mistakes):
 		return exitUsage
+	case errors.Is(err, pipeline.ErrAllParked):
+		return exitGap
 	default:
 		return exitFailed
 	}

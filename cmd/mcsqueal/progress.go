@@ -28,7 +28,8 @@ func showProgress(ctx context.Context, out io.Writer, bytes func() (read, total 
 	began := time.Now()
 	line := func() {
 		read, total := bytes()
-		fmt.Fprintf(out, "\r\x1b[K%s", progressLine(read, total, p.Read().Keys, time.Since(began)))
+		_, keys := p.Read()
+		fmt.Fprintf(out, "\r\x1b[K%s", progressLine(read, total, keys, time.Since(began)))
 	}
 	done.Go(func() {
 		tick := time.NewTicker(progressEvery)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/config"
 	"github.com/mcsqueal/mcsqueal/extract"
 	"github.com/mcsqueal/mcsqueal/pipeline"
@@ -109,11 +110,13 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 	}
 	var d *delivery
 	if f.dryRun {
-		d = printTo(s.env.stdout, clusters, p.From, match)
+		d = printTo(s.env.stdout, clusters, r.start, match)
 	} else {
-		d = deliverTo(clusters, func(string) binlog.Position { return p.From }, match, limit, logger)
+		d = deliverTo(clusters, func(string) binlog.Position { return r.start }, match, limit, logger)
 	}
 	p.Clusters, p.Tags, p.LogBytes, p.Logger = d.clusters, c.Tags, int64(c.LogBytes), logger
+	p.Spool = checkpoint.TemporarySpool("")
+	defer func() { logClose(logger, p.Spool.Close()) }()
 	line, err := pipeline.New(p)
 	if err != nil {
 		return err
@@ -127,8 +130,8 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("the replay was interrupted; it is not complete")
 	}
-	read := line.Read()
-	logger.Info("replayed", "transactions", read.Transactions, "keys", read.Keys)
+	transactions, keys := line.Read()
+	logger.Info("replayed", "transactions", transactions, "keys", keys)
 	if n := d.setAside(); n > 0 {
 		return fmt.Errorf("%d keys were set aside: they can never be deleted where they were to go; the log lines above name some", n)
 	}
@@ -153,6 +156,7 @@ type replaying struct {
 	flags    *replayFlags
 	logger   *slog.Logger
 	from, to binlog.Point
+	start    binlog.Position // zero for files
 	// progress tells how many bytes of the log were read, of how many; -1: not known.
 	progress func() (read, total int64)
 }
@@ -165,50 +169,41 @@ func (r *replaying) files() (pipeline.Config, error) {
 	}
 	r.progress = files.Progress
 	return pipeline.Config{
-		Source: pipeline.Files(files),
+		Open:   func() (pipeline.Source, *binlog.Visibility) { return pipeline.Files(files), nil },
 		Wanted: and(from(r.from), upTo(r.to)), Last: lastOf(r.to, nil),
 	}, nil
 }
 
 // server reads a server's log to where it ends now.
 func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
-	server, err := serverConfig(r.config, r.settings.env)
+	src, err := openSource(ctx, r.config, r.settings.env, r.logger)
 	if err != nil {
 		return pipeline.Config{}, err
 	}
-	conn, err := binlog.Connect(ctx, server)
-	if err != nil {
-		return pipeline.Config{}, err
-	}
-	defer func() { _ = conn.Close() }() // it has said what was asked
-	settings, err := conn.Settings(ctx)
-	if err != nil {
-		return pipeline.Config{}, err
-	}
-	if err := settings.Check(server.Address); err != nil {
-		return pipeline.Config{}, err
-	}
-	if err := settings.CheckText(server.Address); err != nil {
+	if err := src.settings.CheckText(); err != nil {
 		r.logger.Warn("statement text is off now; what was logged while it was on is replayed", "error", err)
 	}
-	end, err := conn.End(ctx)
+	pos, err := src.live.Resolve(ctx, r.from)
 	if err != nil {
 		return pipeline.Config{}, err
 	}
-	live := binlog.LiveConfig{Server: server, ServerID: freshServerID(), ToEnd: true, Logger: r.logger}
-	source := binlog.NewLive(live)
-	pos, err := source.Resolve(ctx, r.from)
+	end, err := src.live.Resolve(ctx, binlog.Point{Kind: binlog.PointNow})
 	if err != nil {
 		return pipeline.Config{}, err
 	}
-	total, err := conn.Distance(ctx, pos, end)
+	total, err := src.distance(ctx, pos, end)
 	if err != nil {
 		return pipeline.Config{}, err
 	}
-	r.progress = func() (int64, int64) { return source.BytesRead(), total }
+	cfg := src.config(freshServerID())
+	cfg.ToEnd = true
+	live, visibility := src.open(cfg)
+	r.start = pos
+	r.progress = func() (int64, int64) { return live.BytesRead(), total }
 	return pipeline.Config{
-		Source: source, From: pos, Impatient: true,
-		Lexing: extract.LexingNamed(settings.SQLMode, settings.Charset),
-		Wanted: upTo(r.to), Last: lastOf(r.to, &end),
+		Open:      func() (pipeline.Source, *binlog.Visibility) { return live, visibility },
+		Impatient: true,
+		Lexing:    extract.LexingNamed(src.settings.SQLMode, src.settings.Charset),
+		Wanted:    upTo(r.to), Last: lastOf(r.to, &end),
 	}, nil
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -23,91 +26,139 @@ func newRunCommand(env environment) *cobra.Command {
 	s := bindSettings(cmd, env)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be deleted, a line of JSON each; send nothing, take no lock, write no checkpoint")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return runDaemon(cmd, s, dryRun)
+		c, err := s.load()
+		if err != nil {
+			return err
+		}
+		if err := c.RequireSource(); err != nil {
+			return err
+		}
+		if dryRun {
+			return dryRunDaemon(cmd.Context(), s, c)
+		}
+		if err := c.RequireClusters(); err != nil {
+			return err
+		}
+		return runDaemon(cmd.Context(), s, c)
 	}
 	return cmd
 }
 
-func runDaemon(cmd *cobra.Command, s *settings, dryRun bool) error {
-	ctx := cmd.Context()
-	c, err := s.load()
-	if err != nil {
-		return err
-	}
-	if err := c.RequireSource(); err != nil {
-		return err
-	}
-	if !dryRun {
-		if err := c.RequireClusters(); err != nil {
-			return err
-		}
-	}
+// runDaemon tails and delivers.
+func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	logger := s.logger(c)
 	dir, err := s.stateDir(c)
 	if err != nil {
 		return err
 	}
-	server, err := serverConfig(c, s.env)
+	store, err := checkpoint.Open(dir)
 	if err != nil {
 		return err
 	}
-	live := binlog.LiveConfig{Server: server, ServerID: daemonServerID(c, dir), Logger: logger}
-
-	saved, save := &checkpoint.Checkpoint{}, (func(map[string]binlog.Position) error)(nil)
-	if dryRun {
-		live.ServerID = freshServerID()
-		if saved, err = checkpoint.Read(dir); err != nil {
-			return err
-		}
-	} else {
-		store, err := checkpoint.Open(dir)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = store.Close() }() // the process ends, and the lock with it
-		saved, save = store.Checkpoint(), store.Save
-		if err := known(saved, c); err != nil {
-			return err
-		}
+	defer func() { _ = store.Close() }() // the process ends, and the lock with it
+	saved := store.Checkpoint()
+	if err := known(saved, c); err != nil {
+		return err
 	}
-
-	settings, err := inspect(ctx, server, logger)
+	spool, err := checkpoint.OpenSpool(filepath.Join(dir, "xa"))
 	if err != nil {
 		return err
 	}
-	live.Connected = watchSettings(server.Address, logger)
-	start, err := startOf(ctx, binlog.NewLive(live), c, saved)
+	defer func() { _ = spool.Close() }() // what it keeps is on disk
+	src, err := openSource(ctx, c, s.env, logger)
 	if err != nil {
 		return err
 	}
-	from := func(name string) binlog.Position {
-		if p, ok := saved.Clusters[name]; ok {
-			return p
+	if err := src.settings.CheckText(); err != nil {
+		return err
+	}
+	warnAbout(src.settings, logger)
+	from, err := startOf(ctx, src, c, saved)
+	if err != nil {
+		return err
+	}
+	// Every cluster has its place on disk before anything is read: a daemon killed
+	// within the first second would otherwise begin where the log has got to by then.
+	if err := store.Save(from); err != nil {
+		return err
+	}
+	starts := make([]binlog.Position, 0, len(from))
+	for _, at := range from {
+		starts = append(starts, at)
+	}
+	if err := spool.Rewind(starts); err != nil {
+		return err
+	}
+	d := deliverTo(c.Clusters, func(name string) binlog.Position { return from[name] }, nil, nil, logger)
+	if c.OnGap != config.OnGapFlush {
+		for i := range d.clusters {
+			d.clusters[i].Flush = nil
 		}
-		return start.point
 	}
-	var d *delivery
-	if dryRun {
-		d = printTo(s.env.stdout, c.Clusters, start.reading, nil)
-	} else {
-		d = deliverTo(c.Clusters, from, nil, nil, logger)
-	}
-	p, err := pipeline.New(pipeline.Config{
-		Source: binlog.NewLive(live), From: start.reading, Impatient: true,
-		Clusters: d.clusters, Tags: c.Tags, Lexing: extract.LexingNamed(settings.SQLMode, settings.Charset),
-		LogBytes: int64(c.LogBytes), Save: save, Logger: logger,
-	})
+	id := daemonServerID(c, dir)
+	p, err := pipeline.New(tailing(src, c, pipeline.Config{
+		Open: src.tail(id), Clusters: d.clusters, Save: store.Save, Spool: spool, Logger: logger,
+		Prepared: func(ctx context.Context, at binlog.Position) error { return src.live.Prepared(ctx, at, spool.XIDs()) },
+	}))
 	if err != nil {
 		return err
 	}
-	logger.Info("tailing", "source", server.Address, "version", settings.Version, "from", start.reading.String(), "clusters", len(c.Clusters), "server_id", live.ServerID)
-	if err := p.Run(ctx); err != nil {
-		return err
-	}
+	logger.Info("tailing", "source", src.live.Server().Address, "version", src.settings.Version, "clusters", len(c.Clusters), "server_id", id)
+	err = p.Run(ctx)
 	for name, at := range p.Positions() {
 		logger.Info("stopped", "cluster", name, "position", at.String())
 	}
-	return nil
+	return err
+}
+
+// tailing fills in what every tailing of a source has in common.
+func tailing(src *source, c *config.Config, p pipeline.Config) pipeline.Config {
+	p.Impatient = true
+	p.Distance, p.Verify, p.Now = src.distance, src.live.Verify, src.now
+	p.CatchUp, p.Tags, p.LogBytes = c.CatchUp, c.Tags, int64(c.LogBytes)
+	p.Lexing = extract.LexingNamed(src.settings.SQLMode, src.settings.Charset)
+	return p
+}
+
+// dryRunDaemon prints what runDaemon would delete, from where it would begin.
+func dryRunDaemon(ctx context.Context, s *settings, c *config.Config) error {
+	logger := s.logger(c)
+	dir, err := s.stateDir(c)
+	if err != nil {
+		return err
+	}
+	saved, err := checkpoint.Read(dir)
+	if err != nil {
+		return err
+	}
+	src, err := openSource(ctx, c, s.env, logger)
+	if err != nil {
+		return err
+	}
+	if err := src.settings.CheckText(); err != nil {
+		return err
+	}
+	from, err := startOf(ctx, src, c, saved)
+	if err != nil {
+		return err
+	}
+	spool := checkpoint.TemporarySpool("")
+	defer func() { logClose(logger, spool.Close()) }()
+	d := printTo(s.env.stdout, c.Clusters, earliest(from), nil)
+	p, err := pipeline.New(tailing(src, c, pipeline.Config{
+		Open: src.tail(freshServerID()), Clusters: d.clusters, Spool: spool, Logger: logger,
+	}))
+	if err != nil {
+		return err
+	}
+	logger.Info("dry run: printing what would be deleted", "source", src.live.Server().Address, "version", src.settings.Version)
+	return p.Run(ctx)
+}
+
+func logClose(logger *slog.Logger, err error) {
+	if err != nil {
+		logger.Warn("temporary files cannot be removed", "error", err)
+	}
 }
 
 // known refuses a checkpoint with clusters that the configuration lacks: one may

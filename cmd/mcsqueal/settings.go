@@ -53,18 +53,12 @@ func supported(c *config.Config) error {
 	if len(c.Rules) > 0 {
 		return refuse("rules")
 	}
-	if len(c.Source.URLs) > 1 {
-		return refuse("several source urls")
-	}
-	if c.OnGap != config.OnGapStop {
-		return refuse("on_gap: " + string(c.OnGap))
-	}
 	for _, cluster := range c.Clusters {
-		switch {
-		case cluster.Action.Kind != config.ActionDelete:
+		if cluster.Action.Kind != config.ActionDelete {
 			return refuse(fmt.Sprintf("cluster %s: action %s", cluster.Name, cluster.Action))
-		case len(cluster.RedeleteAfter) > 0:
-			return refuse(fmt.Sprintf("cluster %s: redelete_after", cluster.Name))
+		}
+		if c.OnGap == config.OnGapFlush && len(cluster.FlushServers()) == 0 {
+			return usagef("cluster %s: on_gap: flush needs the cluster's cache servers; list them under flush", cluster.Name)
 		}
 	}
 	return nil

@@ -1,35 +1,160 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/config"
+	"github.com/mcsqueal/mcsqueal/pipeline"
 )
 
-// serverConfig says how the source is reached.
-func serverConfig(c *config.Config, env environment) (binlog.ServerConfig, error) {
-	url := c.Source.All()[0]
+// source is the server whose log is read, or several to fail over between, and
+// what it said of itself at the start.
+type source struct {
+	servers    []binlog.ServerConfig
+	settings   *binlog.Settings
+	visibility binlog.VisibilityConfig // its Mode is 0 for "off"
+	failover   time.Duration
+	logger     *slog.Logger
+	// live answers questions; readings have their own.
+	live *binlog.Live
+}
+
+// openSource connects to the source once and learns what it is. Nothing is wrong
+// with it then that would keep its log from being read.
+func openSource(ctx context.Context, c *config.Config, env environment, logger *slog.Logger) (*source, error) {
+	s := &source{failover: c.Source.FailoverWait, logger: logger}
 	password, err := c.Source.Password(env.getenv)
 	if err != nil {
-		return binlog.ServerConfig{}, usageError{err}
+		return nil, usageError{err}
 	}
-	secure, err := c.Source.TLS.Client(url)
+	for _, url := range c.Source.All() {
+		secure, err := c.Source.TLS.Client(url)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		_, address := url.Address()
+		s.servers = append(s.servers, binlog.ServerConfig{
+			Flavor: url.Flavor, Address: address, User: url.User, Password: password, TLS: secure,
+		})
+	}
+	var errs []error
+	for i := range s.servers {
+		// The first that answers is read first.
+		settings, err := ask(ctx, s.servers[i])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.settings = settings
+		s.servers[0], s.servers[i] = s.servers[i], s.servers[0]
+		break
+	}
+	if s.settings == nil {
+		return nil, errors.Join(errs...)
+	}
+	for _, err := range errs {
+		logger.Warn("a server of the source cannot be used now", "error", err)
+	}
+	mode, why, err := s.settings.Visibility(string(c.Visibility.Mode))
 	if err != nil {
-		return binlog.ServerConfig{}, usageError{err}
+		return nil, err
 	}
-	_, address := url.Address()
-	return binlog.ServerConfig{
-		Flavor: url.Flavor, Address: address, User: url.User, Password: password, TLS: secure,
-	}, nil
+	s.visibility = binlog.VisibilityConfig{Mode: mode, Delay: c.Visibility.Delay, Logger: logger}
+	if mode == binlog.VisibilityDelay && c.Visibility.Mode == config.VisibilityAuto {
+		s.visibility.Delay = autoDelay
+	}
+	logger.Info("visibility chosen", "visibility", mode.String(), "why", why)
+	s.live = binlog.NewLive(s.config(freshServerID()))
+	return s, nil
+}
+
+// autoDelay is waited where nothing tells what is visible: some times the longest
+// gap between an event and its commit that was seen without semi-synchronous
+// replication.
+const autoDelay = 50 * time.Millisecond
+
+func ask(ctx context.Context, server binlog.ServerConfig) (*binlog.Settings, error) {
+	conn, err := binlog.Connect(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }() // it has said what was asked
+	settings, err := conn.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return settings, settings.Check()
+}
+
+func (s *source) config(serverID uint32) binlog.LiveConfig {
+	return binlog.LiveConfig{Servers: s.servers, FailoverWait: s.failover, ServerID: serverID, Logger: s.logger}
+}
+
+// open makes a reading of the log and what tells what is visible where it reads.
+func (s *source) open(cfg binlog.LiveConfig) (*binlog.Live, *binlog.Visibility) {
+	live := binlog.NewLive(cfg)
+	if s.visibility.Mode == 0 {
+		return live, nil
+	}
+	v := s.visibility
+	v.Server = live.Server
+	return live, binlog.NewVisibility(v)
+}
+
+// tail gives the opener of a daemon's readings. The main one keeps its server id
+// over restarts, so that the source ends a dump which a crash has left behind.
+func (s *source) tail(serverID uint32) func() (pipeline.Source, *binlog.Visibility) {
+	main := true
+	return func() (pipeline.Source, *binlog.Visibility) {
+		cfg := s.config(serverID)
+		if !main {
+			cfg.ServerID = freshServerID()
+		}
+		main = false
+		cfg.Connected = func(settings *binlog.Settings) error {
+			if err := settings.CheckText(); err != nil {
+				s.logger.Error("statement text is off: tags do not arrive", "error", err)
+			}
+			return nil
+		}
+		return s.open(cfg)
+	}
+}
+
+// distance is how many bytes of log lie between two positions.
+func (s *source) distance(ctx context.Context, from, to binlog.Position) (int64, error) {
+	conn, err := binlog.Connect(ctx, s.live.Server())
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = conn.Close() }() // it has said what was asked
+	return conn.Distance(ctx, from, to)
+}
+
+// now is where the log ends, once everything up to there is visible.
+func (s *source) now(ctx context.Context) (binlog.Position, error) {
+	pos, err := s.live.Resolve(ctx, binlog.Point{Kind: binlog.PointNow})
+	if err != nil || s.visibility.Mode == 0 {
+		return pos, err
+	}
+	v := s.visibility
+	v.Server = s.live.Server
+	barrier := binlog.NewVisibility(v).Barrier()
+	defer barrier.Close()
+	return pos, barrier.Wait(ctx, &binlog.Pending{
+		GTIDs: pos.GTIDs, File: pos.File, Start: pos.Offset - 1, Read: time.Now().UnixMicro(),
+	})
 }
 
 // daemonServerID is the id of a daemon's dump connection: the configured one, or
-// one derived from the host's name and state_dir, so that it stays the same over
-// restarts and the source ends a dump that a crash left behind.
+// one derived from the host's name and state_dir.
 func daemonServerID(c *config.Config, stateDir string) uint32 {
 	if c.Source.ServerID != 0 {
 		return c.Source.ServerID
@@ -52,9 +177,12 @@ func freshServerID() uint32 {
 // warnAbout says what of the source's settings should be known.
 func warnAbout(s *binlog.Settings, logger *slog.Logger) {
 	if s.Format != "ROW" {
-		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold", "binlog_format", s.Format)
+		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold; mend it with: SET PERSIST binlog_format = ROW", "binlog_format", s.Format)
 	}
 	if s.SyncBinlog != "1" {
-		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done; mend it with: SET GLOBAL sync_binlog = 1", "sync_binlog", s.SyncBinlog)
+		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done; mend it with: SET PERSIST sync_binlog = 1", "sync_binlog", s.SyncBinlog)
+	}
+	if s.Replica && !s.LogReplicaUpdates {
+		logger.Warn("the source is a replica that does not log what it replicates: nothing of that arrives; mend it with: log_replica_updates = ON (log_slave_updates) in its configuration, then a restart")
 	}
 }

@@ -2,75 +2,48 @@ package main
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/config"
 )
 
-// inspect connects once and says what keeps the source from being tailed.
-func inspect(ctx context.Context, server binlog.ServerConfig, logger *slog.Logger) (*binlog.Settings, error) {
-	conn, err := binlog.Connect(ctx, server)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }() // it has said what was asked
-	settings, err := conn.Settings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := settings.Check(server.Address); err != nil {
-		return nil, err
-	}
-	if err := settings.CheckText(server.Address); err != nil {
-		return nil, err
-	}
-	warnAbout(settings, logger)
-	return settings, nil
-}
-
-// watchSettings looks at the source's settings again at each connection: while
-// running, what is wrong is said loudly and reading goes on.
-func watchSettings(address string, logger *slog.Logger) func(*binlog.Settings) error {
-	return func(s *binlog.Settings) error {
-		if err := s.CheckText(address); err != nil {
-			logger.Error("statement text is off: tags do not arrive", "error", err)
-		}
-		return nil
-	}
-}
-
-// beginning is where a daemon begins.
-type beginning struct {
-	// reading is where the log is read from, point where clusters begin that the
-	// checkpoint does not know.
-	reading, point binlog.Position
-}
-
-// startOf finds where the reading begins so that every cluster gets what it lacks.
-func startOf(ctx context.Context, live *binlog.Live, c *config.Config, saved *checkpoint.Checkpoint) (beginning, error) {
-	var b beginning
-	fresh := len(saved.Clusters) == 0
+// startOf finds where each cluster begins: at its place in the checkpoint, or where
+// the configuration lets new ones begin. Without clusters, as a dry run may be, it
+// gives that place under no name.
+func startOf(ctx context.Context, src *source, c *config.Config, saved *checkpoint.Checkpoint) (map[string]binlog.Position, error) {
+	from := make(map[string]binlog.Position, len(c.Clusters))
+	fresh := make([]string, 0, len(c.Clusters))
 	for _, cluster := range c.Clusters {
-		at, ok := saved.Clusters[cluster.Name]
-		if !ok {
-			fresh = true
-			continue
-		}
-		if b.reading.IsZero() || b.reading.Covers(at) {
-			b.reading = at
+		if at, ok := saved.Clusters[cluster.Name]; ok {
+			from[cluster.Name] = at
+		} else {
+			fresh = append(fresh, cluster.Name)
 		}
 	}
-	if !fresh {
-		return b, nil
+	if len(c.Clusters) == 0 {
+		fresh = append(fresh, "")
 	}
-	var err error
-	if b.point, err = live.Resolve(ctx, c.Start); err != nil {
-		return b, err
+	if len(fresh) == 0 {
+		return from, nil
 	}
-	if b.reading.IsZero() || b.reading.Covers(b.point) {
-		b.reading = b.point
+	at, err := src.live.Resolve(ctx, c.Start)
+	if err != nil {
+		return nil, err
 	}
-	return b, nil
+	for _, name := range fresh {
+		from[name] = at.Clone()
+	}
+	return from, nil
+}
+
+// earliest is the position that all of several have executed.
+func earliest(from map[string]binlog.Position) binlog.Position {
+	var first binlog.Position
+	for _, at := range from {
+		if first.IsZero() || first.Covers(at) {
+			first = at
+		}
+	}
+	return first
 }

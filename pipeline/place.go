@@ -1,0 +1,247 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mcsqueal/mcsqueal/binlog"
+)
+
+// startMain begins the main reading. It starts where the newest cluster is, or
+// further back if others are within a Log of it: one reading serves all that are
+// in step, and those far behind do not delay it.
+func (p *Pipeline) startMain(ctx context.Context) error {
+	var at []binlog.Position
+	for _, c := range p.clusters {
+		if p.cfg.Verify != nil {
+			var gap *binlog.GapError
+			err := p.cfg.Verify(ctx, c.From)
+			if errors.As(err, &gap) {
+				continue // its lanes will meet it
+			}
+			if err != nil {
+				return err
+			}
+		}
+		at = append(at, c.From)
+	}
+	if len(at) == 0 {
+		at = []binlog.Position{p.clusters[0].From}
+	}
+	newest := at[0]
+	for _, q := range at[1:] {
+		if q.Covers(newest) {
+			newest = q
+		}
+	}
+	inStep := []binlog.Position{newest}
+	for _, q := range at {
+		if q.Equal(newest) {
+			continue
+		}
+		if p.cfg.Distance != nil {
+			d, err := p.cfg.Distance(ctx, q, newest)
+			if err != nil {
+				return err
+			}
+			if d < 0 || d > p.cfg.LogBytes {
+				continue
+			}
+		}
+		inStep = append(inStep, q)
+	}
+	s, err := p.newStream(least(inStep), false)
+	if err != nil {
+		return err
+	}
+	p.main = s
+	p.start(s)
+	return nil
+}
+
+// place finds the stream that serves a lane from its position: the main one, a
+// private one that has what it needs, or a new one, for which it waits if there are
+// as many as there may be. It is nil without an error if there is nothing to be
+// served from any more because the Pipeline stops.
+func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
+	for checked := false; ; {
+		if !checked && p.cfg.Verify != nil {
+			if err := p.verify(ctx, l); err != nil {
+				return nil, err
+			}
+			checked = true
+		}
+		at := l.at()
+		p.mu.Lock()
+		if s, err := p.choose(at); s != nil || err != nil {
+			if s != nil {
+				s.lanes++
+			}
+			p.mu.Unlock()
+			return s, err
+		}
+		if p.reading.Err() != nil {
+			p.mu.Unlock()
+			return nil, nil
+		}
+		changed := p.changed
+		p.waiting++
+		p.mu.Unlock()
+		// The main reading's Log changes without a word: it is looked at again.
+		t := time.NewTimer(time.Second)
+		select {
+		case <-changed:
+		case <-t.C:
+		case <-p.reading.Done():
+		}
+		t.Stop()
+		p.mu.Lock()
+		p.waiting--
+		p.mu.Unlock()
+	}
+}
+
+// choose is place, once. mu is held.
+func (p *Pipeline) choose(at binlog.Position) (*stream, error) {
+	if p.main.reading.log.CanJoin(at) {
+		return p.main, nil
+	}
+	if p.reading.Err() != nil {
+		return nil, nil
+	}
+	if p.main.ended() {
+		if p.main.lanes > 0 {
+			return nil, nil // they are about to meet its end, too
+		}
+		// It met a gap, or this is what is left of it.
+		s, err := p.newStream(at, false)
+		if err != nil {
+			return nil, err
+		}
+		p.main = s
+		p.start(s)
+		return s, nil
+	}
+	for s := range p.private {
+		if !s.ended() && s.reading.log.CanJoin(at) {
+			return s, nil
+		}
+	}
+	if len(p.private) >= p.cfg.CatchUp {
+		return nil, nil
+	}
+	s, err := p.newStream(at, true)
+	if err != nil {
+		return nil, err
+	}
+	p.private[s] = struct{}{}
+	p.start(s)
+	return s, nil
+}
+
+// start sets a stream going. If the main reading fails for good, all end.
+func (p *Pipeline) start(s *stream) {
+	s.start(p.reading, p.delivery, &p.streams)
+	if s.private {
+		return
+	}
+	p.streams.Go(func() {
+		<-s.done
+		if s.err != nil && !errors.As(s.err, new(*binlog.GapError)) {
+			p.stopReading()
+		}
+	})
+}
+
+// release says that a lane has left a stream. A private one without lanes ends. It
+// returns why the stream's reading has ended, if it has.
+func (p *Pipeline) release(s *stream) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.lanes--
+	var err error
+	if s.ended() {
+		err = s.err
+	}
+	if s.private && s.lanes == 0 {
+		s.stop()
+		delete(p.private, s)
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
+	return err
+}
+
+// canJoin tells whether the main reading serves from a position.
+func (p *Pipeline) canJoin(at binlog.Position) bool {
+	p.mu.Lock()
+	main := p.main
+	p.mu.Unlock()
+	return main.reading.log.CanJoin(at)
+}
+
+func (p *Pipeline) othersWait() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting > 0
+}
+
+// verify makes sure that the source has what follows a lane's position.
+func (p *Pipeline) verify(ctx context.Context, l *lane) error {
+	at := l.at()
+	err := p.cfg.Verify(ctx, at)
+	if err == nil && p.cfg.Prepared != nil && !l.checked {
+		if err = p.cfg.Prepared(ctx, at); err == nil {
+			l.checked = true // from here on everything prepared is met on the way
+		}
+	}
+	var gap *binlog.GapError
+	if errors.As(err, &gap) {
+		return p.mend(ctx, l, gap)
+	}
+	return nil //nolint:nilerr // a source that cannot be asked is met by the reading, which waits for it
+}
+
+// mend deals with a gap: the cluster's caches are flushed and it goes on from now,
+// or it is parked, and the gap is the error.
+func (p *Pipeline) mend(ctx context.Context, l *lane, gap *binlog.GapError) error {
+	c := l.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	logger := p.cfg.Logger.With("cluster", c.Name)
+	switch {
+	case c.parked != nil:
+		return fmt.Errorf("cluster %s: %w", c.Name, c.parked)
+	case l.mended < c.mended:
+		// Another lane has seen to it.
+	case c.Flush == nil || p.cfg.Now == nil:
+		c.parked = gap
+		p.cfg.Metrics.gaps.WithLabelValues(c.Name).Inc()
+		logger.Error("a gap: this cluster stops until somebody decides; the others go on", "error", gap,
+			"ways_on", "mend the source; or flush its caches and: mcsqueal checkpoint set --cluster "+c.Name+" --to now; or run with --on-gap flush")
+		return fmt.Errorf("cluster %s: %w", c.Name, gap)
+	default:
+		p.cfg.Metrics.gaps.WithLabelValues(c.Name).Inc()
+		logger.Error("a gap: the cluster's caches are flushed, and it goes on from now", "error", gap)
+		at, err := p.cfg.Now(ctx)
+		if err != nil {
+			return fmt.Errorf("cluster %s: flush for a gap: %w", c.Name, err)
+		}
+		if err := c.Flush(ctx); err != nil {
+			return fmt.Errorf("cluster %s: flush for a gap: %w", c.Name, err)
+		}
+		if p.cfg.Save != nil {
+			if err := p.cfg.Save(map[string]binlog.Position{c.Name: at}); err != nil {
+				return fmt.Errorf("cluster %s: after a gap: %w", c.Name, err)
+			}
+		}
+		c.mended++
+		c.resume = at
+		logger.Info("flushed; going on", "position", at.String())
+	}
+	l.mended = c.mended
+	l.moveTo(c.resume)
+	return nil
+}
