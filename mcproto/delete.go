@@ -73,6 +73,25 @@ func AppendRoutedDelete[K Bytes](dst []byte, route string, key K) ([]byte, error
 	return append(dst, "\r\n"...), nil
 }
 
+// AppendTextHoldoff appends "delete KEY SECONDS\r\n" to dst: the key is deleted, and
+// a server that knows the hold-off refuses to add it for that many seconds (1 to
+// [MaxStale]). memcached 1.6 does not: late versions ignore the time, earlier ones
+// refuse the command. It is answered as [AppendMetaDelete] says. If key or seconds is
+// not valid, dst is returned as it was, with [ErrKey] or [ErrStale].
+func AppendTextHoldoff[K Bytes](dst []byte, key K, seconds int) ([]byte, error) {
+	if !ValidKey(key) {
+		return dst, ErrKey
+	}
+	if seconds < 1 || seconds > MaxStale {
+		return dst, ErrStale
+	}
+	dst = append(dst, "delete "...)
+	dst = append(dst, key...)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, int64(seconds), 10)
+	return append(dst, "\r\n"...), nil
+}
+
 // CountDeletes takes the run of [Deleted] and [NotFound] answers that b starts
 // with, at most limit of them, and says how many of each there were and how many
 // bytes they took. It stops in front of the first answer that is anything else or

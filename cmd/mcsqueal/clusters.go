@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"regexp"
@@ -36,13 +38,57 @@ func deliverTo(clusters []config.Cluster, from func(name string) binlog.Position
 	d := &delivery{}
 	metrics := memcache.NewMetrics(nil)
 	for _, c := range clusters {
-		d.add(c, from(c.Name), memcache.Config{
-			Cluster: c.Name, Prefix: c.Prefix, Protocol: protocol(c.Protocol), Match: matchers(c, match),
-			Window: c.Window, Timeout: c.Timeout, Linger: c.Linger, RefusedMax: c.RefusedMax,
-			Rate: limit, Metrics: metrics, Logger: logger,
-		})
+		cfg := sinkConfig(c)
+		if match != nil {
+			cfg.Match = append(cfg.Match, match)
+		}
+		cfg.Rate, cfg.Metrics, cfg.Logger = limit, metrics, logger
+		d.add(c, from(c.Name), cfg)
 	}
 	return d
+}
+
+// sinkConfig is what the configuration says of a cluster's sinks, without targets.
+func sinkConfig(c config.Cluster) memcache.Config {
+	cfg := memcache.Config{
+		Cluster: c.Name, Prefix: c.Prefix, Protocol: protocol(c.Protocol),
+		Window: c.Window, Timeout: c.Timeout, Linger: c.Linger, RefusedMax: c.RefusedMax,
+	}
+	if m := matcher(c); m != nil {
+		cfg.Match = append(cfg.Match, m)
+	}
+	switch c.Action.Kind {
+	case config.ActionStale:
+		cfg.Stale = c.Action.For
+	case config.ActionHoldoff:
+		cfg.Holdoff = c.Action.For
+	case config.ActionDelete:
+	}
+	return cfg
+}
+
+// probeActions tries what the clusters' actions ask for. A server that does not
+// honour it is a mistake in the configuration; one that cannot be reached now is
+// tried when it is.
+func probeActions(ctx context.Context, clusters []config.Cluster, logger *slog.Logger) error {
+	for _, c := range clusters {
+		if c.Action.Kind == config.ActionDelete {
+			continue
+		}
+		if c.Action.Kind == config.ActionStale {
+			logger.Warn("action stale: readers that use plain get on stock memcached still see the old value, unmarked, until it expires; only meta readers see that it is stale", "cluster", c.Name)
+		}
+		cfg := sinkConfig(c)
+		cfg.Targets = append(c.Routers[:len(c.Routers):len(c.Routers)], c.Servers...)
+		err := memcache.Probe(ctx, cfg)
+		if errors.Is(err, memcache.ErrNotHonoured) {
+			return usageError{fmt.Errorf("cluster %s: action %s: %w", c.Name, c.Action, err)}
+		}
+		if err != nil {
+			logger.Warn("the action cannot be tried now; it is before anything is sent", "cluster", c.Name, "action", c.Action.String(), "error", err)
+		}
+	}
+	return nil
 }
 
 // catchUpBurst is how many keys may go out at once while max_rate holds.
@@ -90,17 +136,6 @@ func protocol(p config.Protocol) mcconn.Protocol {
 	default:
 		return mcconn.Auto
 	}
-}
-
-// matchers are the expressions that a key of the cluster has to match.
-func matchers(c config.Cluster, also *regexp.Regexp) (all []*regexp.Regexp) {
-	if m := matcher(c); m != nil {
-		all = append(all, m)
-	}
-	if also != nil {
-		all = append(all, also)
-	}
-	return all
 }
 
 // matcher is the cluster's match, compiled; nil if it has none.

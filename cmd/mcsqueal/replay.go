@@ -112,6 +112,9 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 	if f.dryRun {
 		d = printTo(s.env.stdout, clusters, r.start, match)
 	} else {
+		if err := probeActions(ctx, clusters, logger); err != nil {
+			return err
+		}
 		d = deliverTo(clusters, func(string) binlog.Position { return r.start }, match, limit, logger)
 	}
 	p.Clusters, p.Tags, p.LogBytes, p.Logger = d.clusters, c.Tags, int64(c.LogBytes), logger

@@ -73,6 +73,9 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 		return err
 	}
 	warnAbout(src.settings, logger)
+	if err := probeActions(ctx, c.Clusters, logger); err != nil {
+		return err
+	}
 	from, err := startOf(ctx, src, c, saved)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -54,9 +53,6 @@ func supported(c *config.Config) error {
 		return refuse("rules")
 	}
 	for _, cluster := range c.Clusters {
-		if cluster.Action.Kind != config.ActionDelete {
-			return refuse(fmt.Sprintf("cluster %s: action %s", cluster.Name, cluster.Action))
-		}
 		if c.OnGap == config.OnGapFlush && len(cluster.FlushServers()) == 0 {
 			return usagef("cluster %s: on_gap: flush needs the cluster's cache servers; list them under flush", cluster.Name)
 		}

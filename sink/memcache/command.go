@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/mcconn"
 	"github.com/mcsqueal/mcsqueal/mcproto"
@@ -17,12 +18,15 @@ type command struct {
 	// takes off, so it does not count towards the key's length.
 	route bool
 	match []*regexp.Regexp
-	key   []byte // scratch for prefix and key
+	// stale and holdoff are the action's seconds; 0: a plain delete.
+	stale, holdoff int
+	key            []byte // scratch for prefix and key
 }
 
 func newCommand(cfg *Config, p mcconn.Protocol) *command {
 	return &command{
 		protocol: p, prefix: cfg.Prefix, match: cfg.Match,
+		stale: int(cfg.Stale / time.Second), holdoff: int(cfg.Holdoff / time.Second),
 		route: strings.HasPrefix(cfg.Prefix, "/") && strings.HasSuffix(cfg.Prefix, "/"),
 	}
 }
@@ -39,13 +43,19 @@ func (c *command) append(dst, key []byte) ([]byte, error) {
 		}
 	}
 	if c.route {
+		// Such routers know neither stale values nor hold-offs: a probe has said so.
 		return mcproto.AppendRoutedDelete(dst, c.prefix, key)
 	}
 	if c.prefix != "" {
 		c.key = append(append(c.key[:0], c.prefix...), key...)
 		key = c.key
 	}
-	if c.protocol == mcconn.Meta {
+	switch {
+	case c.stale > 0:
+		return mcproto.AppendMetaStale(dst, key, c.stale)
+	case c.holdoff > 0:
+		return mcproto.AppendTextHoldoff(dst, key, c.holdoff)
+	case c.protocol == mcconn.Meta:
 		return mcproto.AppendMetaDelete(dst, key)
 	}
 	return mcproto.AppendTextDelete(dst, key)

@@ -34,6 +34,11 @@ type Config struct {
 	Prefix string
 	// Match lets only keys through that all of these match.
 	Match []*regexp.Regexp
+	// Stale, if not 0, keeps deleted values, marked stale, for that many whole
+	// seconds, which takes the meta protocol; Holdoff deletes, and has servers that
+	// know it refuse to add the key again for that many. At most one is set. Each
+	// router and server is probed before anything is sent to it.
+	Stale, Holdoff time.Duration
 	// Window is how many batches may be in flight; 0 is 4.
 	Window int
 	// Timeout bounds connecting, and how long answers that are owed may not come;
@@ -69,6 +74,8 @@ type Sink struct {
 	// a time.
 	refused refusedKeys
 	logged  rate.Sometimes
+	// probed are the targets that honour the action.
+	probed map[string]bool
 
 	mu       sync.Mutex // guards what follows
 	setAside uint64
@@ -90,7 +97,7 @@ func New(cfg Config) *Sink {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Logger = cfg.Logger.With("cluster", cfg.Cluster)
-	return &Sink{cfg: cfg, counters: cfg.Metrics.of(cfg.Cluster), logged: rate.Sometimes{Interval: setAsideLogged}}
+	return &Sink{cfg: cfg, counters: cfg.Metrics.of(cfg.Cluster), logged: rate.Sometimes{Interval: setAsideLogged}, probed: make(map[string]bool)}
 }
 
 // SetAside is how many keys were set aside: refused for good, and never sent
@@ -142,6 +149,12 @@ func (s *Sink) fail(err error) {
 }
 
 func (s *Sink) dial(ctx context.Context) (*mcconn.Conn, error) {
+	if target := s.cfg.Targets[s.target]; !s.probed[target] {
+		if err := probe(ctx, &s.cfg, target); err != nil {
+			return nil, err
+		}
+		s.probed[target] = true
+	}
 	conn, err := mcconn.Dial(ctx, mcconn.Config{
 		Address: s.cfg.Targets[s.target], Protocol: s.cfg.Protocol, Window: s.cfg.Window,
 		Timeout: s.cfg.Timeout, TLS: s.cfg.TLS, Dial: s.cfg.Dial,
