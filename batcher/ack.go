@@ -21,19 +21,18 @@ import (
 func (c *Cursor) Ack(b *Batch, refused int) (*Refused, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if b.cursor != c || b.epoch != c.epoch || b.from != c.acked.mark() {
-		return nil, ErrOrder
-	}
 	if err := c.enterAcked(); err != nil {
 		return nil, err
+	}
+	defer c.leaveAcked()
+	if b.cursor != c || b.epoch != c.epoch || b.from != c.acked.mark() {
+		return nil, ErrOrder
 	}
 	var group *Refused
 	if refused > 0 {
 		group = c.refuse(refused, b.Time)
 	}
-	err := c.ackUpTo(b.to)
-	c.leaveAcked()
-	if err != nil {
+	if err := c.ackUpTo(b.to); err != nil {
 		return nil, err
 	}
 	b.cursor = nil
@@ -52,13 +51,13 @@ func (c *Cursor) ackUpTo(to mark) error {
 	at := &c.acked
 	for {
 		end := to.off
-		if at.chunk.number < to.number {
+		if at.number < to.number {
 			end = at.chunk.readable() // final, for there is a chunk behind it
 		}
 		if err := at.foldTo(end, *c.log.sources.Load(), &c.position, &c.start); err != nil {
 			return c.fail(fmt.Errorf("acknowledge: %w", err))
 		}
-		if at.chunk.number == to.number {
+		if at.number == to.number {
 			return nil
 		}
 		if err := c.crossAcked(); err != nil {
@@ -76,7 +75,7 @@ func (c *Cursor) crossAcked() error {
 		return c.err
 	}
 	l.crossPinned(&c.acked)
-	c.held = c.acked.chunk.number
+	c.held = c.acked.number
 	l.signalRoom()
 	return nil
 }
@@ -158,10 +157,11 @@ func (c *Cursor) behind() (oldest, bytes int64) {
 	sources := *l.sources.Load()
 	for !p.open {
 		if p.off == p.chunk.readable() {
-			if p.chunk = p.chunk.next.Load(); p.chunk == nil {
+			next := p.chunk.next.Load()
+			if next == nil {
 				return 0, bytes
 			}
-			p.off = 0
+			p.enter(next)
 			continue
 		}
 		if p.step(p.chunk.buf, sources) == kindAdvance && p.inv.Time != 0 {

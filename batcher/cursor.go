@@ -75,8 +75,8 @@ func (l *Log) NewCursor(from binlog.Position) (*Cursor, error) {
 	c.start.init(from, l.base)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.next.chunk = l.oldest
-	c.acked.chunk = l.oldest
+	c.next.enter(l.oldest)
+	c.acked.enter(l.oldest)
 	c.held = l.oldest.number
 	l.cursors = append(l.cursors, c)
 	l.signalRoom()
@@ -89,7 +89,7 @@ func (c *Cursor) Close() {
 	if c.trail != nil {
 		c.trail.leader.forget(c)
 	}
-	c.fail(ErrClosed)
+	_ = c.fail(ErrClosed) // it may have ended before
 }
 
 // fail ends the cursor, if it has not ended, and returns why it did.
@@ -285,7 +285,7 @@ func (l *Log) crossPinned(p *place) bool {
 	}
 	l.unpin(p.chunk)
 	l.pin(next)
-	p.chunk, p.off = next, 0
+	p.enter(next)
 	return true
 }
 

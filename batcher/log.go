@@ -42,6 +42,9 @@ type Config struct {
 	// and counts its room; 0 is 256 KiB, or an eighth of Bytes if that is less. At
 	// least 4 KiB is taken.
 	ChunkBytes int
+	// KeepSlowest: the writer waits for the slowest cursor instead of the fastest, and
+	// none falls out. It is for sources that cannot be read again.
+	KeepSlowest bool
 	// From is where the reading begins: all that is executed there, and nothing
 	// else, lies before the Log's first transaction. Where the server has GTIDs it
 	// must have a set, if only an empty one. The Log makes a copy.
@@ -71,8 +74,9 @@ const (
 //
 // Methods may be called by any goroutine.
 type Log struct {
-	chunkBytes int
-	maxChunks  int
+	chunkBytes  int
+	maxChunks   int
+	keepSlowest bool
 
 	// visible is the watermark. Held while it moves, or while it must not:
 	// visibleMu, which is taken before mu.
@@ -120,10 +124,11 @@ func NewLog(cfg Config) *Log {
 	}
 	cfg.ChunkBytes = max(cfg.ChunkBytes, minChunk)
 	l := &Log{
-		chunkBytes: cfg.ChunkBytes,
-		maxChunks:  int(max(minChunks, cfg.Bytes/int64(cfg.ChunkBytes))),
-		base:       cfg.From.Clone(),
-		room:       make(chan struct{}, 1),
+		chunkBytes:  cfg.ChunkBytes,
+		keepSlowest: cfg.KeepSlowest,
+		maxChunks:   int(max(minChunks, cfg.Bytes/int64(cfg.ChunkBytes))),
+		base:        cfg.From.Clone(),
+		room:        make(chan struct{}, 1),
 	}
 	l.sources.Store(&[]binlog.GTID{{}}) // 0 is no GTID
 	first := newChunk(l.chunkBytes)
@@ -222,11 +227,18 @@ func (l *Log) canJoin(pos binlog.Position) bool {
 	return l.base.IsZero() || pos.Equal(l.base) || pos.Covers(l.base)
 }
 
-// fastest is the number of the chunk in which the fastest cursor's acknowledged
-// place is. mu is held.
+// fastest is the number of the chunk in which the acknowledged place of the cursor
+// is that the writer keeps pace with. mu is held.
 func (l *Log) fastest() (number uint64, ok bool) {
 	for _, c := range l.cursors {
-		number, ok = max(number, c.held), true
+		switch {
+		case !ok:
+			number, ok = c.held, true
+		case l.keepSlowest:
+			number = min(number, c.held)
+		default:
+			number = max(number, c.held)
+		}
 	}
 	return number, ok
 }
@@ -303,7 +315,7 @@ func (l *Log) foldOldest() error {
 		return nil
 	}
 	at := &l.tail
-	at.chunk, at.off = c, 0
+	at.enter(c)
 	if err := at.foldTo(c.readable(), *l.sources.Load(), &l.base, nil); err != nil {
 		return fmt.Errorf("drop the log's oldest chunk: %w", err)
 	}

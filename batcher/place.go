@@ -9,8 +9,9 @@ import (
 
 // place is a place in the Log between two records, and what holds there.
 type place struct {
-	chunk *chunk
-	off   int
+	chunk  *chunk
+	number uint64 // chunk's; the chunk itself may be another's by now
+	off    int
 
 	// inv has the file, the transaction and the statement in force. Behind an
 	// advance its GTID is the last of the run.
@@ -37,7 +38,10 @@ func (m mark) before(n mark) bool {
 	return m.number < n.number || m.number == n.number && m.off < n.off
 }
 
-func (p *place) mark() mark { return mark{p.chunk.number, p.off} }
+func (p *place) mark() mark { return mark{p.number, p.off} }
+
+// enter moves p to c's first record.
+func (p *place) enter(c *chunk) { p.chunk, p.number, p.off = c, c.number, 0 }
 
 // step passes the record at p and says what it was. Of a key it only passes the
 // bytes: who wants them looks first. It allocates where the file changes, and

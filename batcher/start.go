@@ -26,7 +26,7 @@ const never = ^uint64(0)
 
 // startCheck is after how many transactions it is asked again whether everything
 // has been walked past: rarely enough that it costs nothing.
-const startCheck = 256
+const startCheck = 32
 
 func (s *start) init(from, base binlog.Position) {
 	if from.Equal(base) || base.Covers(from) {

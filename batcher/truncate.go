@@ -61,7 +61,7 @@ func (l *Log) findCut(visible uint64) (pos binlog.Position, cut *chunk, at int, 
 	sources := *l.sources.Load()
 	for ; c != nil; c = c.next.Load() {
 		end, above := c.above(visible)
-		p.chunk, p.off = c, 0
+		p.enter(c)
 		if err := p.foldTo(end, sources, &pos, nil); err != nil {
 			return pos, nil, 0, fmt.Errorf("drop what is above the watermark: %w", err)
 		}

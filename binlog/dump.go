@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -51,7 +52,7 @@ func (d *dump) Read(p []byte) (int, error) {
 	}
 	n, err := d.conn.Read(p)
 	d.read.Add(int64(n))
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 		err = &SilenceError{Source: d.name, After: d.silence}
 	}
 	return n, err
@@ -249,7 +250,7 @@ func (d *dump) nextLarge(e *event, n int) error {
 
 func (d *dump) needPacket(n int) error {
 	if err := d.need(n); err != nil {
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return d.protocolError("the server closed the connection")
 		}
 		return err

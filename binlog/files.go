@@ -123,7 +123,7 @@ func (f *Files) file(path string, s *stream, p *parser) error {
 	var e event
 	for {
 		err := s.next(&e)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -264,7 +264,7 @@ func (r *liveReading) run() error {
 			switch {
 			case fromHandler != nil:
 				return fromHandler
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				return r.idle()
 			}
 			return &lostError{err}

@@ -64,9 +64,6 @@ func (p *parser) reset() error {
 	return nil
 }
 
-// errStop ends a reading from within.
-var errStop = errors.New("stop")
-
 func (p *parser) fail(e *event, err error) error {
 	return &CorruptError{File: cmp.Or(p.input, p.file.Name), Offset: e.start, What: fmt.Sprintf("event of type %d", e.kind), Err: err}
 }
@@ -413,7 +410,7 @@ func (p *parser) transactionPayload(e *event) error {
 	var in event
 	for {
 		if err := inner.next(&in); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return p.fail(e, fmt.Errorf("compressed transaction: %w", err))

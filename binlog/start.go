@@ -107,7 +107,7 @@ func (l *Live) scan(ctx context.Context, from Position, stop func(*Transaction) 
 func (l *Live) walk(ctx context.Context, from Position, h Handler) error {
 	cfg := l.cfg
 	cfg.Servers = []ServerConfig{l.Server()}
-	cfg.ServerID = rand.Uint32() | 1<<31 //nolint:gosec // not a secret; it must not end the daemon's own dump
+	cfg.ServerID = rand.Uint32() | 1<<31 // it must not end the daemon's own dump
 	cfg.ToEnd, cfg.Patient, cfg.Connected = true, false, nil
 	return NewLive(cfg).Run(ctx, &from, h)
 }

@@ -102,7 +102,7 @@ func (b *buffer) fill(n int) error {
 		m, err := b.r.Read(b.buf[b.hi:])
 		b.hi += m
 		if err != nil && b.hi-b.lo < n {
-			if err == io.EOF && b.hi > b.lo {
+			if errors.Is(err, io.EOF) && b.hi > b.lo {
 				return io.ErrUnexpectedEOF
 			}
 			return err
@@ -199,7 +199,7 @@ func (s *stream) next(e *event) error {
 // begin reads the four bytes in front of the first event.
 func (s *stream) begin() error {
 	if err := s.need(len(magic)); err != nil {
-		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return s.corrupt(fmt.Sprintf("expected a binary log's first four bytes fe 62 69 6e, found %d bytes and the end", s.hi-s.lo), nil)
 		}
 		return s.readError(err, "a binary log's first four bytes")
@@ -267,14 +267,14 @@ func checksumError(want, got uint32, size int) string {
 }
 
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
 }
 
 func (s *stream) readError(err error, expected string) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return err
 	}
 	var packed *unpackError

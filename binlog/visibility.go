@@ -278,7 +278,7 @@ func (b *Barrier) look(ctx context.Context) (file string, pos uint64, err error)
 			found++
 		case "Binlog_snapshot_position":
 			if _, err := fmt.Sscan(r[1], &pos); err != nil {
-				return "", 0, fmt.Errorf("Binlog_snapshot_position %q: %w", r[1], err)
+				return "", 0, fmt.Errorf("status Binlog_snapshot_position %q: %w", r[1], err)
 			}
 			found++
 		}

@@ -377,7 +377,7 @@ func (s *Spool) Forget(reaches []Reach) error {
 // needed tells whether a reading for the cluster may begin, or go on, between the
 // PREPARE and its decision.
 func (e *stored) needed(r Reach) bool {
-	return !e.prepare.executedAt(&r.Saved) && (e.prepare.executedAt(&r.Read))
+	return !e.decision.place.executedAt(&r.Saved) && (r.Read.IsZero() || e.prepare.executedAt(&r.Read))
 }
 
 // Rewind makes the spool what it was when the log had been read as far as starts,

@@ -41,8 +41,8 @@ func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 		// Unknown fields.
 		{"a letter missing", "sorce: {}\n",
 			"m.yaml:1: sorce: unknown field; did you mean source?"},
-		{"letters swapped", "clusters:\n  - nmae: east\n",
-			"m.yaml:2: clusters[0].nmae: unknown field; did you mean name?"},
+		{"letters swapped", "clusters:\n  - widnow: 4\n",
+			"m.yaml:2: clusters[0].widnow: unknown field; did you mean window?"},
 		{"another convention", "start: now\nonGap: stop\n",
 			"m.yaml:2: onGap: unknown field; did you mean on_gap?"},
 		{"a beginning", "source:\n  password: hunter2\n",

@@ -36,7 +36,7 @@ func (s Source) All() []SourceURL {
 }
 
 // PasswordVariable is the environment variable the password may be in.
-const PasswordVariable = "MCSQUEAL_PASSWORD" //nolint:gosec // the variable's name, no password
+const PasswordVariable = "MCSQUEAL_PASSWORD"
 
 // Password is the password of the source's user: what getenv says of
 // PasswordVariable, else what PasswordFile holds, else none. One newline at the

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,7 +83,7 @@ func TestWhatIsNoSourceURLIsRefusedWithoutRepeatingIt(t *testing.T) {
 		"mysql://u@10.0.0.1/?socket=/s":  errURLBoth,
 	} {
 		got, err := ParseSourceURL(text)
-		if err != want || !got.IsZero() {
+		if !errors.Is(err, want) || !got.IsZero() {
 			t.Errorf("%q is %#v, %v; want %v", text, got, err, want)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -68,18 +69,32 @@ func (a *authority) issue(t *testing.T, name string, template *x509.Certificate)
 	return certificate, key, certPath, keyPath
 }
 
-// handshake connects a client with this configuration to a server with that one.
+// handshake connects a client with this configuration to a server with that one, and
+// is the first error either has.
 func handshake(t *testing.T, client, server *tls.Config) error {
 	t.Helper()
-	near, far := net.Pipe()
-	defer near.Close()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
 	done := make(chan error, 1)
 	go func() {
-		defer far.Close()
-		done <- tls.Server(far, server).HandshakeContext(t.Context())
+		conn, err := listener.Accept()
+		if err != nil {
+			done <- err
+			return
+		}
+		defer conn.Close()
+		_, err = io.WriteString(conn, "x")
+		done <- err
 	}()
-	err := tls.Client(near, client).HandshakeContext(t.Context())
-	near.Close()
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", listener.Addr().String(), client)
+	if err == nil {
+		// A server that refuses a TLS 1.3 client says so after the client has finished.
+		_, err = conn.Read(make([]byte, 1))
+		conn.Close()
+	}
 	if serverErr := <-done; err == nil {
 		err = serverErr
 	}

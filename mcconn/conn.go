@@ -90,7 +90,7 @@ func (c *Conn) Send(ctx context.Context, b *Batch) error {
 	wire, commands := b.Wire, b.N
 	c.inFlight <- b // before the write: answers may be back before it returns
 	if _, err := c.stream.Write(wire); err != nil {
-		c.fail(fmt.Errorf("write %d commands (%d bytes): %w", commands, len(wire), bare(err)))
+		_ = c.fail(fmt.Errorf("write %d commands (%d bytes): %w", commands, len(wire), bare(err)))
 	}
 	c.written <- struct{}{}
 	return nil
@@ -231,7 +231,7 @@ func (c *Conn) owed() string {
 // Close ends the connection: a blocked Send or Receive returns, and what is in
 // flight stays unanswered. Closing again does nothing.
 func (c *Conn) Close() {
-	c.fail(fmt.Errorf("connection closed: %w", net.ErrClosed))
+	_ = c.fail(fmt.Errorf("connection closed: %w", net.ErrClosed))
 }
 
 // Unanswered hands back the batches that were sent and have not come back, oldest

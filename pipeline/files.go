@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
@@ -13,5 +14,8 @@ func Files(f *binlog.Files) Source { return files{f} }
 type files struct{ files *binlog.Files }
 
 func (s files) Run(ctx context.Context, _ *binlog.Position, h binlog.Handler) error {
-	return s.files.Run(ctx, h)
+	if err := s.files.Run(ctx, h); !errors.Is(err, binlog.ErrStop) {
+		return err
+	}
+	return nil
 }

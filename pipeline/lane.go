@@ -28,6 +28,8 @@ const (
 var (
 	errJoin  = errors.New("the main reading can be joined again")
 	errYield = errors.New("others wait for the reading")
+	// errStopping: there is no stream to go to, for the Pipeline stops.
+	errStopping = errors.New("the pipeline stops")
 )
 
 // lane serves one connection of a cluster: its sink and those of its second
@@ -65,7 +67,10 @@ func (l *lane) run(ctx context.Context) error {
 	logger := p.cfg.Logger.With("cluster", l.cluster.Name)
 	for {
 		s, err := p.place(ctx, l)
-		if s == nil || err != nil {
+		if errors.Is(err, errStopping) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if s.private {
@@ -78,7 +83,7 @@ func (l *lane) run(ctx context.Context) error {
 		var gap *binlog.GapError
 		switch {
 		case ctx.Err() != nil, err == nil && p.reading.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // whoever ended the context knows why
 		case errors.Is(err, batcher.ErrFellOut):
 			logger.Warn("a whole Log behind the others: it goes on from its own position", "position", l.at().String())
 		case errors.Is(err, errJoin):
@@ -94,21 +99,18 @@ func (l *lane) run(ctx context.Context) error {
 			return nil // the source has come to its end, or Run says why it ended
 		default:
 			logger.Error("the reading for catching up failed; it is begun again", "error", failed)
-			if err := pause(ctx, retryReading); err != nil {
-				return nil
-			}
+			pause(ctx, retryReading)
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+// pause waits, at most until the context ends.
+func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

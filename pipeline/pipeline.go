@@ -23,6 +23,9 @@ type Config struct {
 	// Impatient: the source is a server, which must not be kept waiting while the
 	// Log is full. The dump is closed then, and resumed later.
 	Impatient bool
+	// Together: the reading keeps pace with the slowest cluster, and none falls out.
+	// That is for sources that can be read only once.
+	Together bool
 	// Distance, if set, tells how many bytes of log lie between two positions, or -1
 	// where that cannot be told. Without it all clusters count as in step.
 	Distance func(ctx context.Context, from, to binlog.Position) (int64, error)
@@ -313,11 +316,11 @@ func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error
 	bytes := p.cfg.LogBytes - int64(p.cfg.CatchUp)*own
 	if private {
 		bytes = own
-	} else if len(p.clusters) < 2 {
+	} else if p.countLanes() < 2 || p.cfg.Together {
 		bytes = p.cfg.LogBytes // nobody else will want any
 	}
 	source, visibility := p.cfg.Open()
-	log := batcher.NewLog(batcher.Config{Bytes: bytes, From: from})
+	log := batcher.NewLog(batcher.Config{Bytes: bytes, From: from, KeepSlowest: p.cfg.Together})
 	return &stream{
 		pos: from.Clone(), visibility: visibility, private: private,
 		reading: &reading{

@@ -63,8 +63,8 @@ func (p *Pipeline) startMain(ctx context.Context) error {
 
 // place finds the stream that serves a lane from its position: the main one, a
 // private one that has what it needs, or a new one, for which it waits if there are
-// as many as there may be. It is nil without an error if there is nothing to be
-// served from any more because the Pipeline stops.
+// as many as there may be. The error is errStopping when nothing will be read any
+// more, or a *binlog.GapError when the cluster is parked.
 func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
 	for checked := false; ; {
 		if !checked && p.cfg.Verify != nil {
@@ -84,7 +84,7 @@ func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
 		}
 		if p.reading.Err() != nil {
 			p.mu.Unlock()
-			return nil, nil
+			return nil, errStopping
 		}
 		changed := p.changed
 		p.waiting++
@@ -105,11 +105,13 @@ func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
 
 // choose is place, once. mu is held.
 func (p *Pipeline) choose(at binlog.Position) (*stream, error) {
-	if p.main.reading.log.CanJoin(at) {
+	// One that has ended at a gap is of no use; one that has come to its source's end
+	// still has what was read.
+	if (!p.main.ended() || p.main.err == nil) && p.main.reading.log.CanJoin(at) {
 		return p.main, nil
 	}
 	if p.reading.Err() != nil {
-		return nil, nil
+		return nil, errStopping
 	}
 	if p.main.ended() {
 		if p.main.lanes > 0 {
@@ -201,7 +203,8 @@ func (p *Pipeline) verify(ctx context.Context, l *lane) error {
 	if errors.As(err, &gap) {
 		return p.mend(ctx, l, gap)
 	}
-	return nil //nolint:nilerr // a source that cannot be asked is met by the reading, which waits for it
+	// A source that cannot be asked is met by the reading, which waits for it.
+	return nil //nolint:nilerr // see above
 }
 
 // mend deals with a gap: the cluster's caches are flushed and it goes on from now,

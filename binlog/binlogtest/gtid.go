@@ -2,20 +2,47 @@ package binlogtest
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
+	"strings"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
 
-// beforeFirst is the GTID in front of a server's first one.
-func beforeFirst(c Config) binlog.GTID {
-	if c.Flavor == binlog.MariaDB {
-		return binlog.GTID{Flavor: binlog.MariaDB, Server: c.ServerID}
+// before is the GTID in front of a file's first one.
+func (l *Writer) before() binlog.GTID {
+	if l.c.Flavor == binlog.MariaDB {
+		g := binlog.GTID{Flavor: binlog.MariaDB, Server: l.c.ServerID}
+		for _, last := range l.domains() {
+			if last.Domain == g.Domain {
+				g.Seq = last.Seq
+			}
+		}
+		return g
 	}
 	// A UUID of the version that is free for all (RFC 9562, 5.8).
 	g := binlog.GTID{Flavor: binlog.MySQL, SID: [16]byte{'m', 'c', 's', 'q', 'u', 'e', 0x8a, 'l', 0x80}}
-	binary.BigEndian.PutUint32(g.SID[12:], c.ServerID)
-	return g
+	binary.BigEndian.PutUint32(g.SID[12:], l.c.ServerID)
+	for next := g; ; g.Seq++ {
+		if next.Seq++; !l.c.Previous.Contains(next) {
+			return g
+		}
+	}
+}
+
+// domains gives the last GTID of each domain that MariaDB executed before.
+func (l *Writer) domains() (last []binlog.GTID) {
+	for s := range strings.SplitSeq(l.c.Previous.String(), ",") {
+		if s == "" {
+			continue
+		}
+		g, err := binlog.ParseGTID(binlog.MariaDB, s)
+		if err != nil {
+			l.fail(fmt.Errorf("list what was executed before: %w", err))
+		}
+		last = append(last, g)
+	}
+	return last
 }
 
 // gtid writes the event at a transaction's head. behind is how many bytes of the

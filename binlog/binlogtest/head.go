@@ -2,8 +2,6 @@ package binlogtest
 
 import (
 	"encoding/binary"
-	"fmt"
-	"strings"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
@@ -70,18 +68,7 @@ func (l *Writer) previous() {
 // gtidList is MariaDB's form of it: the last GTID of each domain
 // (Gtid_list_log_event in sql/log_event.h).
 func (l *Writer) gtidList() {
-	var list []binlog.GTID
-	for s := range strings.SplitSeq(l.c.Previous.String(), ",") {
-		if s == "" {
-			continue
-		}
-		g, err := binlog.ParseGTID(binlog.MariaDB, s)
-		if err != nil {
-			l.fail(fmt.Errorf("list what was executed before: %w", err))
-			return
-		}
-		list = append(list, g)
-	}
+	list := l.domains()
 	start := l.open(typeMariaGTIDList, 0)
 	l.buf = binary.LittleEndian.AppendUint32(l.buf, uint32(len(list)))
 	for _, g := range list {

@@ -11,8 +11,9 @@ import (
 
 // Tx is a transaction: what stands between two safe places in a log.
 type Tx struct {
-	// GTID names it. Zero: the one behind the last transaction's, the first being
-	// the server's own number 1. With a Tag, MySQL's tagged GTID event is written.
+	// GTID names it. Zero: the one behind the last transaction's; the file's first
+	// is the server's own, behind what Config.Previous has. With a Tag, MySQL's
+	// tagged GTID event is written.
 	GTID binlog.GTID
 	// Time is when it was committed; MySQL's log has microseconds of it. Zero: the
 	// time of the transaction before, or of the file.

@@ -117,10 +117,11 @@ func NewWriter(w io.Writer, c Config) *Writer {
 	if c.Time.IsZero() {
 		c.Time = time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
 	}
-	l := &Writer{w: w, c: c, now: c.Time, last: beforeFirst(c), tables: make(map[string]uint64)}
+	l := &Writer{w: w, c: c, now: c.Time, tables: make(map[string]uint64)}
 	if !c.NoChecksums {
 		l.sum = checksumSize
 	}
+	l.last = l.before()
 	l.write([]byte("\xfebin"))
 	l.formatDescription()
 	l.previous()

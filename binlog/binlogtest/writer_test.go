@@ -338,6 +338,62 @@ func TestServersWriteTheSameEvents(t *testing.T) {
 	})
 }
 
+func TestAFileGoesOnBehindThoseBeforeIt(t *testing.T) {
+	for _, flavor := range flavors {
+		var before *binlog.GTIDSet
+		var got []string
+		for range 2 {
+			var b bytes.Buffer
+			l := binlogtest.NewWriter(&b, binlogtest.Config{Flavor: flavor, Previous: before})
+			l.Transaction(binlogtest.Tx{})
+			l.Transaction(binlogtest.Tx{})
+			files, err := binlog.NewFiles([]string{"-"}, &b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &reader{}
+			if err := errors.Join(l.Err(), files.Run(t.Context(), r)); err != nil {
+				t.Fatal(err)
+			}
+			if r.previous.String() != before.String() {
+				t.Errorf("%s: the file says %q was before it, expected %q", flavor, r.previous, before)
+			}
+			before = r.previous
+			for _, g := range r.ended {
+				got = append(got, g.String())
+				if err := before.Add(g); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		want := map[binlog.Flavor][]string{
+			binlog.MySQL: {"6d637371-7565-8a6c-8000-000000000001:1", "6d637371-7565-8a6c-8000-000000000001:2",
+				"6d637371-7565-8a6c-8000-000000000001:3", "6d637371-7565-8a6c-8000-000000000001:4"},
+			binlog.MariaDB: {"0-1-1", "0-1-2", "0-1-3", "0-1-4"},
+		}
+		if diff := cmp.Diff(want[flavor], got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", flavor, diff)
+		}
+	}
+}
+
+// reader is a Handler that remembers GTIDs.
+type reader struct {
+	binlog.Handler // what is not below is not called
+	previous       *binlog.GTIDSet
+	ended          []binlog.GTID
+}
+
+func (r *reader) File(binlog.File) error            { return nil }
+func (r *reader) Previous(s *binlog.GTIDSet) error  { r.previous = s; return nil }
+func (r *reader) Begin(*binlog.Transaction) error   { return nil }
+func (r *reader) Statement(*binlog.Statement) error { return nil }
+func (r *reader) Table(*binlog.Table) (bool, error) { return false, nil }
+func (r *reader) Rows(*binlog.Rows) error           { return nil }
+func (r *reader) End(t *binlog.Transaction) error   { r.ended = append(r.ended, t.GTID); return nil }
+func (r *reader) Checkpoint(string) error           { return nil }
+func (r *reader) Idle(uint64) error                 { return nil }
+
 type full struct{ room int }
 
 var errFull = errors.New("disk full")

@@ -43,6 +43,8 @@ func from(p binlog.Point) bound {
 // upTo tells whether a transaction lies before or at a point.
 func upTo(p binlog.Point) bound {
 	switch p.Kind {
+	case binlog.PointGTID:
+		return func(t *binlog.Transaction, _ binlog.File) bool { return p.GTIDs.Contains(t.GTID) }
 	case binlog.PointFile:
 		at := binlog.File{Name: p.File}
 		return func(t *binlog.Transaction, f binlog.File) bool {
@@ -58,23 +60,21 @@ func upTo(p binlog.Point) bound {
 }
 
 // lastOf tells whether a transaction is the last before a point, or before where
-// the log ended at the start.
-func lastOf(p binlog.Point, end *binlog.Position) bound {
+// the log ended at the start. had is what was executed where the reading begins, if
+// that is known.
+func lastOf(p binlog.Point, had *binlog.GTIDSet, end *binlog.Position) bound {
 	switch p.Kind {
 	case binlog.PointOldest:
 		return func(*binlog.Transaction, binlog.File) bool { return true }
 	case binlog.PointGTID:
-		// Everything in the set that is still to come has come.
-		var seen *binlog.GTIDSet
-		byEnd := lastOf(binlog.Point{}, end)
+		// Everything in the set has come, now or before.
+		seen := had.Clone()
+		if seen == nil {
+			seen = binlog.NewGTIDSet(p.GTIDs.Flavor())
+		}
+		byEnd := lastOf(binlog.Point{}, nil, end)
 		return func(t *binlog.Transaction, f binlog.File) bool {
-			if seen == nil {
-				seen = binlog.NewGTIDSet(p.GTIDs.Flavor())
-			}
-			if seen.Add(t.GTID) == nil && seen.Covers(p.GTIDs) {
-				return true
-			}
-			return byEnd != nil && byEnd(t, f)
+			return seen.Add(t.GTID) == nil && seen.Covers(p.GTIDs) || byEnd != nil && byEnd(t, f)
 		}
 	case binlog.PointFile:
 		return behind(binlog.File{Name: p.File}, p.Offset)

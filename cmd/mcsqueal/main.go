@@ -67,6 +67,7 @@ cluster of memcached, in batches, once the commit can be read.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; %s --help lists the flags", err, cmd.CommandPath())
 	})
+	//nolint:contextcheck // cobra hands the context to the command
 	root.AddCommand(newRunCommand(env), newReplayCommand(env), newCheckpointCommand(env), newVersionCommand(env))
 	err := root.ExecuteContext(ctx)
 	if err == nil {

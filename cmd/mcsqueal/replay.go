@@ -117,6 +117,7 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 		}
 		d = deliverTo(clusters, func(string) binlog.Position { return r.start }, match, limit, logger)
 	}
+	p.Together = true
 	p.Clusters, p.Tags, p.LogBytes, p.Logger = d.clusters, c.Tags, int64(c.LogBytes), logger
 	p.Spool = checkpoint.TemporarySpool("")
 	defer func() { logClose(logger, p.Spool.Close()) }()
@@ -173,7 +174,7 @@ func (r *replaying) files() (pipeline.Config, error) {
 	r.progress = files.Progress
 	return pipeline.Config{
 		Open:   func() (pipeline.Source, *binlog.Visibility) { return pipeline.Files(files), nil },
-		Wanted: and(from(r.from), upTo(r.to)), Last: lastOf(r.to, nil),
+		Wanted: and(from(r.from), upTo(r.to)), Last: lastOf(r.to, nil, nil),
 	}, nil
 }
 
@@ -207,6 +208,6 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 		Open:      func() (pipeline.Source, *binlog.Visibility) { return live, visibility },
 		Impatient: true,
 		Lexing:    extract.LexingNamed(src.settings.SQLMode, src.settings.Charset),
-		Wanted:    upTo(r.to), Last: lastOf(r.to, &end),
+		Wanted:    upTo(r.to), Last: lastOf(r.to, pos.GTIDs, &end),
 	}, nil
 }

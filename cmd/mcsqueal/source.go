@@ -171,7 +171,7 @@ func daemonServerID(c *config.Config, stateDir string) uint32 {
 
 // freshServerID is an id for a dump that must not end another's.
 func freshServerID() uint32 {
-	return rand.Uint32() | 1<<31 //nolint:gosec // not a secret
+	return rand.Uint32() | 1<<31
 }
 
 // warnAbout says what of the source's settings should be known.

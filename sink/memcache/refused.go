@@ -27,7 +27,7 @@ type refusedKeys []*refusedKey
 func (q refusedKeys) Len() int           { return len(q) }
 func (q refusedKeys) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
 func (q refusedKeys) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *refusedKeys) Push(x any)        { *q = append(*q, x.(*refusedKey)) } //nolint:forcetypeassert // heap.Interface; only add calls it
+func (q *refusedKeys) Push(x any)        { *q = append(*q, x.(*refusedKey)) } //nolint:errcheck // nothing else is pushed
 func (q *refusedKeys) Pop() any {
 	old := *q
 	k := old[len(old)-1]
@@ -50,7 +50,7 @@ func (q *refusedKeys) again(k *refusedKey) { heap.Push(q, k) }
 func (q *refusedKeys) take(n int, now time.Time) []*refusedKey {
 	var due []*refusedKey
 	for len(*q) > 0 && len(due) < n && !(*q)[0].due.After(now) {
-		due = append(due, heap.Pop(q).(*refusedKey)) //nolint:forcetypeassert // add puts nothing else there
+		due = append(due, heap.Pop(q).(*refusedKey)) //nolint:errcheck // nothing else is pushed
 	}
 	return due
 }
