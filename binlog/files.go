@@ -26,6 +26,10 @@ var (
 // compressed with gzip or zstd. Several logs may also stand in one file or stream
 // behind each other.
 type Files struct {
+	// KeepRows keeps the images of rows events that are larger than a buffer, for
+	// handlers that ask for tables; otherwise such are walked over. Set it before Run.
+	KeepRows bool
+
 	paths []string
 	stdin io.Reader
 	read  atomic.Int64 // bytes of the files, as they are on disk
@@ -66,92 +70,61 @@ func (f *Files) Progress() (read, total int64) { return f.read.Load(), f.total }
 // is returned as it is; a file that cannot be read gives a *CorruptError or the
 // system's error, and all that came before it has been handed over.
 func (f *Files) Run(ctx context.Context, h Handler) error {
-	p := &parser{h: h}
-	s := &stream{buffer: newBuffer(nil), skim: p.skim}
-	s.idle = func() error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return h.Idle(s.offset)
-	}
-	for _, path := range f.paths {
-		if err := f.file(path, s, p); err != nil {
-			return err
-		}
-	}
-	if err := h.Idle(s.offset); err != nil {
+	r := &filesReading{parser: parser{h: h}}
+	err := newVerifier(f).follow(ctx, r.take)
+	if !errors.Is(err, io.EOF) {
 		return err
 	}
-	if p.state != idle {
+	if p := &r.parser; p.state != idle {
 		start := p.tx.Start
-		return errors.Join(p.reset(), &CorruptError{File: s.name, Offset: s.offset,
+		return errors.Join(p.reset(), &CorruptError{File: p.input, Offset: r.offset,
 			What: fmt.Sprintf("expected the end of the transaction that began at offset %d, found the log's end: it is truncated or still being written", start)})
 	}
 	return nil
 }
 
-func (f *Files) file(path string, s *stream, p *parser) error {
-	in := f.stdin
-	name := "standard input"
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return fmt.Errorf("log file: %w", err)
+// filesReading is one Run.
+type filesReading struct {
+	parser parser
+	next   string // what the log says of the file behind the one being read
+	offset uint64
+}
+
+// take hands a batch of events to the handler.
+func (r *filesReading) take(b *verified) error {
+	p := &r.parser
+	if b.begins {
+		p.input, r.next = "standard input", ""
+		if b.path != "-" {
+			p.input, r.next = b.path, logName(b.path)
 		}
-		defer func() { _ = file.Close() }() // read only
-		in, name = file, path
 	}
-	r, closer, err := decompress(&counted{r: in, n: &f.read})
-	var packed *unpackError
-	if errors.As(err, &packed) {
-		return &CorruptError{File: name, What: "expected a compressed log", Err: packed.err}
-	}
-	if err != nil {
-		return fmt.Errorf("log file: %w", err)
-	}
-	defer closer()
-	s.r, s.name, p.input = r, name, name
-	s.lo, s.hi, s.offset = 0, 0, 0
-	s.format = format{}
-	if err := s.begin(); err != nil {
-		return err
-	}
-	next := "" // what the log says of the file behind this one
-	if path != "-" {
-		next = logName(path)
-	}
-	var e event
-	for {
-		err := s.next(&e)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	for i := range b.events {
+		e := &b.events[i]
 		switch e.kind {
 		case typeFormatDescription:
 			server := ""
-			if s.format.flavor == MariaDB {
+			if e.format.flavor == MariaDB {
 				server = strconv.FormatUint(uint64(e.serverID), 10)
 			}
-			if err := p.enter(File{Name: next, Server: server, Created: s.format.created}); err != nil {
+			if err := p.enter(File{Name: r.next, Server: server, Created: e.format.created}); err != nil {
 				return err
 			}
 		case typeRotate:
 			if e.flags&flagArtificial == 0 {
-				if next, _, err = rotation(&e); err != nil {
-					return p.fail(&e, err)
+				name, _, err := rotation(e)
+				if err != nil {
+					return p.fail(e, err)
 				}
+				r.next = name
 			}
 		}
-		if s.format.version == "" {
-			return &CorruptError{File: s.name, Offset: e.start, What: fmt.Sprintf("expected a format description event first, found one of type %d", e.kind)}
-		}
-		if err := p.event(&e); err != nil {
+		if err := p.event(e); err != nil {
 			return err
 		}
 	}
+	r.offset = b.offset
+	return p.h.Idle(b.offset)
 }
 
 // logName is the name the server knows a log file by.

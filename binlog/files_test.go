@@ -116,6 +116,7 @@ func read(t testing.TB, l *listener, stdin []byte, paths ...string) error {
 	if err != nil {
 		return err
 	}
+	files.KeepRows = l.wanted
 	err = files.Run(context.Background(), l)
 	if l.disorder != "" {
 		t.Errorf("the handler was told of %s", l.disorder)

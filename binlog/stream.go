@@ -60,6 +60,9 @@ type buffer struct {
 	// idle, if set, is called before a read that may block: all that has arrived
 	// has been handed over.
 	idle func() error
+	// turn, if set, is called before a read too: it takes the buffer away, with the
+	// events that stand in it, and gives another.
+	turn func() ([]byte, error)
 }
 
 func newBuffer(r io.Reader) buffer {
@@ -76,11 +79,14 @@ func (b *buffer) need(n int) error {
 }
 
 func (b *buffer) fill(n int) error {
-	if len(b.buf) > hugeBuffer && n <= bufferSize && b.hi-b.lo <= bufferSize {
+	if b.turn == nil && len(b.buf) > hugeBuffer && n <= bufferSize && b.hi-b.lo <= bufferSize {
 		// The huge event that needed it is done with.
 		smaller := make([]byte, bufferSize)
 		b.hi = copy(smaller, b.buf[b.lo:b.hi])
 		b.lo, b.buf = 0, smaller
+	}
+	if err := b.turnNow(); err != nil {
+		return err
 	}
 	for b.hi-b.lo < n {
 		if b.lo > 0 {
@@ -108,6 +114,23 @@ func (b *buffer) fill(n int) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// turnNow goes on in another buffer, if there is somebody who gives it.
+func (b *buffer) turnNow() error {
+	if b.turn == nil {
+		return nil
+	}
+	fresh, err := b.turn()
+	if err != nil {
+		return err
+	}
+	for len(fresh) < b.hi-b.lo {
+		fresh = make([]byte, b.hi-b.lo)
+	}
+	b.hi = copy(fresh, b.buf[b.lo:b.hi])
+	b.lo, b.buf = 0, fresh
 	return nil
 }
 
@@ -151,7 +174,7 @@ func (s *stream) next(e *event) error {
 	e.header = h
 	e.start = s.offset
 	e.end = s.offset + uint64(size)
-	e.partial = false
+	e.partial, e.format = false, nil
 	if s.hi-s.lo < size {
 		if size > len(s.buf) && s.skim != nil {
 			if err := s.need(headerSize + skimmed); err != nil {
@@ -173,6 +196,7 @@ func (s *stream) next(e *event) error {
 			return s.corrupt("expected a format description", err)
 		}
 		s.format = f
+		e.format = &f
 		// The flag is set in place while the file is written, behind the checksum's back.
 		raw[17] &^= flagInUse
 	}
@@ -240,6 +264,9 @@ func (s *stream) anotherFile() bool {
 func (s *stream) walkOver(e *event, size int) error {
 	n := copy(s.head[:], s.buf[s.lo+headerSize:s.hi])
 	e.body, e.partial = s.head[:n], true
+	if s.turn != nil {
+		e.body = bytes.Clone(e.body) // the next one may be walked over before this one is taken
+	}
 	sum := uint32(0)
 	for left := size; left > 0; {
 		if s.hi == s.lo {

@@ -131,7 +131,7 @@ const (
 	snapshotPauseMax = 10 * time.Millisecond
 )
 
-// Wait returns nil once every transaction in p can be read on the source by
+// Wait returns nil once every transaction in p, which may be none, can be read on the source by
 // everybody, or the context's error. Failures of the server and the network are
 // waited out: until it is known that the keys may leave, they stay.
 func (b *Barrier) Wait(ctx context.Context, p *Pending) error {
@@ -181,6 +181,10 @@ func (b *Barrier) try(ctx context.Context, p *Pending) (visible bool, err error)
 	}
 	if b.server == nil {
 		if b.server, err = Connect(ctx, cfg); err != nil {
+			return false, err
+		}
+		// A quiet hour must not cost the next commit a reconnect.
+		if _, err := b.server.Query(ctx, "SET SESSION wait_timeout = 2147483"); err != nil {
 			return false, err
 		}
 	}

@@ -117,6 +117,9 @@ func New(cfg Config) (*Pipeline, error) {
 	if _, err := extract.NewTags(cfg.Tags); err != nil {
 		return nil, err
 	}
+	if len(cfg.Clusters) == 0 {
+		return nil, errors.New("no cluster to deliver to")
+	}
 	p := &Pipeline{
 		cfg: cfg, saved: make(map[string]binlog.Position),
 		private: make(map[*stream]struct{}), changed: make(chan struct{}),
@@ -146,6 +149,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 
 	errs := make(chan error, p.countLanes())
 	if err := p.startMain(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // told to stop before anything was read
+		}
 		return err
 	}
 	var lanes sync.WaitGroup
@@ -176,6 +182,13 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	select {
 	case <-delivered:
 	case <-p.reading.Done():
+		if ctx.Err() == nil && p.cfg.Save == nil {
+			// The source has failed, and no later start reads again what is not delivered now.
+			select {
+			case <-delivered:
+			case <-ctx.Done():
+			}
+		}
 		if ctx.Err() != nil {
 			p.cfg.Logger.Info("stopping: what is in the Log is delivered first", "at_most", p.cfg.Drain)
 		}

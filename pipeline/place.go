@@ -105,9 +105,10 @@ func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
 
 // choose is place, once. mu is held.
 func (p *Pipeline) choose(at binlog.Position) (*stream, error) {
-	// One that has ended at a gap is of no use; one that has come to its source's end
-	// still has what was read.
-	if (!p.main.ended() || p.main.err == nil) && p.main.reading.log.CanJoin(at) {
+	// One that has ended at a gap is of no use; one that has ended otherwise, by its
+	// source's end or a failure, still has what was read.
+	atGap := p.main.ended() && errors.As(p.main.err, new(*binlog.GapError))
+	if !atGap && p.main.reading.log.CanJoin(at) {
 		return p.main, nil
 	}
 	if p.reading.Err() != nil {

@@ -296,7 +296,7 @@ func (r *reading) append(key []byte) error {
 func (r *reading) withRoom(do func() error) error {
 	for {
 		err := do()
-		if !errors.Is(err, batcher.ErrFull) {
+		if err == nil || !errors.Is(err, batcher.ErrFull) {
 			return err
 		}
 		if err := r.full(); err != nil {

@@ -123,6 +123,10 @@ func (s *stream) watch(ctx context.Context) {
 	g := s.reading.gathering
 	barrier := s.visibility.Barrier()
 	defer barrier.Close()
+	// Connect now, not when the first commit waits.
+	if err := barrier.Wait(ctx, &binlog.Pending{}); err != nil {
+		return
+	}
 	for {
 		select {
 		case <-g.more:

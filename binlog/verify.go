@@ -1,0 +1,218 @@
+package binlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// Reading files takes two goroutines: one reads, walks the events' headers and sums
+// their checksums; the other, which runs the handler, follows with what they say.
+//
+//	file ─► verifier ─── batches of events, each with the buffer they stand in ──► Run
+//	           ▲                                                                    │
+//	           └──────────────────── batches that are done with ◄───────────────────┘
+
+const (
+	// batchesAhead is how many batches there are: what is read ahead is bounded by
+	// their buffers.
+	batchesAhead = 4
+	// batchEvents is the most events in one.
+	batchEvents = 4096
+)
+
+// verified is events that follow each other in one buffer, their checksums right.
+type verified struct {
+	events []event
+	buf    []byte
+	// path is the file they stand in, begins whether these are its first.
+	path   string
+	begins bool
+	// offset is the end of the last event.
+	offset uint64
+	// err is what came behind the last event: io.EOF at the end of the last file.
+	err error
+}
+
+// verifier is the goroutine that reads ahead.
+type verifier struct {
+	files *Files
+	out   chan *verified // closed by the verifier
+	free  chan *verified // never closed
+	quit  chan struct{}  // closed by the one who follows
+	s     stream
+	batch *verified
+}
+
+// errQuit: whoever follows wants no more.
+var errQuit = errors.New("no more is wanted")
+
+func newVerifier(f *Files) *verifier {
+	v := &verifier{
+		files: f, quit: make(chan struct{}),
+		out: make(chan *verified, batchesAhead), free: make(chan *verified, batchesAhead),
+	}
+	for range batchesAhead {
+		v.free <- new(verified) // with a buffer once it is needed
+	}
+	v.s.turn = v.turn
+	v.s.skim = func(h header, _ []byte) bool { return isRows(h.kind) && !f.KeepRows }
+	return v
+}
+
+// run verifies all files.
+func (v *verifier) run() {
+	defer close(v.out)
+	err := v.begin()
+	for _, path := range v.files.paths {
+		if err != nil {
+			break
+		}
+		err = v.file(path)
+	}
+	if errors.Is(err, errQuit) {
+		return
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	v.batch.err = err
+	_ = v.send() // it is the last, and has its error with it
+}
+
+// begin takes the first buffer.
+func (v *verifier) begin() error {
+	select {
+	case v.batch = <-v.free:
+	case <-v.quit:
+		return errQuit
+	}
+	v.batch.buf = make([]byte, bufferSize)
+	v.s.buf = v.batch.buf
+	return nil
+}
+
+// send hands the batch over.
+func (v *verifier) send() error {
+	v.batch.offset = v.s.offset
+	v.batch.buf = v.s.buf
+	select {
+	case v.out <- v.batch:
+		return nil
+	case <-v.quit:
+		return errQuit
+	}
+}
+
+// turn hands over what stands in the buffer before it is filled again, and goes on
+// in a fresh one.
+func (v *verifier) turn() ([]byte, error) {
+	if len(v.batch.events) == 0 {
+		return v.s.buf, nil // nobody needs what stood in it
+	}
+	return v.fresh()
+}
+
+// fresh hands the batch over and begins another.
+func (v *verifier) fresh() ([]byte, error) {
+	path := v.batch.path
+	if err := v.send(); err != nil {
+		return nil, err
+	}
+	select {
+	case v.batch = <-v.free:
+	case <-v.quit:
+		return nil, errQuit
+	}
+	b := v.batch
+	b.events, b.path, b.begins, b.err = b.events[:0], path, false, nil
+	if len(b.buf) != bufferSize {
+		b.buf = make([]byte, bufferSize) // it had grown for a huge event
+	}
+	return b.buf, nil
+}
+
+// file verifies one file.
+func (v *verifier) file(path string) error {
+	in, name := v.files.stdin, "standard input"
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("log file: %w", err)
+		}
+		defer func() { _ = file.Close() }() // read only
+		in, name = file, path
+	}
+	r, closer, err := decompress(&counted{r: in, n: &v.files.read})
+	var packed *unpackError
+	if errors.As(err, &packed) {
+		return &CorruptError{File: name, What: "expected a compressed log", Err: packed.err}
+	}
+	if err != nil {
+		return fmt.Errorf("log file: %w", err)
+	}
+	defer closer()
+	s := &v.s
+	if v.batch.path != "" {
+		// What is left of the file before.
+		if s.buf, err = v.fresh(); err != nil {
+			return err
+		}
+	}
+	v.batch.path, v.batch.begins = path, true
+	s.r, s.name = r, name
+	s.lo, s.hi, s.offset = 0, 0, 0
+	s.format = format{}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	for {
+		if len(v.batch.events) == batchEvents {
+			if err := s.turnNow(); err != nil {
+				return err
+			}
+		}
+		var e event
+		if err := s.next(&e); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if s.format.version == "" {
+			return &CorruptError{File: name, Offset: e.start, What: fmt.Sprintf("expected a format description event first, found one of type %d", e.kind)}
+		}
+		v.batch.events = append(v.batch.events, e)
+	}
+}
+
+// follow hands the batches to take, one after the other, until the files end, take
+// fails or the context ends. A verifier that waits for its input then may outlive
+// it, until that gives something or ends; it hands nothing over any more.
+func (v *verifier) follow(ctx context.Context, take func(*verified) error) error {
+	var running sync.WaitGroup
+	running.Go(v.run)
+	defer func() {
+		close(v.quit)
+		if ctx.Err() == nil {
+			running.Wait()
+		}
+	}()
+	for {
+		select {
+		case b := <-v.out:
+			if err := take(b); err != nil {
+				return err
+			}
+			if b.err != nil {
+				return b.err
+			}
+			v.free <- b
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
