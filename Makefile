@@ -25,7 +25,7 @@ help: ## List the tasks
 
 .PHONY: build
 build: ## Build bin/mcsqueal; go stamps it with the version it is of
-	$(GO) build -o bin/ ./cmd/...
+	$(GO) build -buildvcs=auto -o bin/ ./cmd/...
 
 .PHONY: demo
 demo: ## Show stale reads with and without mcsqueal, on live servers
@@ -82,6 +82,10 @@ fuzz: ## Fuzz every target for FUZZ_SECONDS (60) and say how far each got
 .PHONY: bench
 bench: ## Measure speed and memory against bare programs, and print the ratios
 	$(GO) run ./bench
+
+.PHONY: torture
+torture: ## Kill, freeze and cut everything for TORTURE_SECONDS (300), and look for lost keys
+	$(GO) run ./integration/torture
 
 .PHONY: linter
 linter: ## Build golangci-lint ahead of its first use
