@@ -167,7 +167,7 @@ func parseMariaGTIDEvent(e *event, t *Transaction) (flags byte, err error) {
 			return 0, errShort
 		}
 		x := XID{
-			Format: int64(int32(binary.LittleEndian.Uint32(b))),
+			Format: int64(binary.LittleEndian.Uint32(b)),
 			Global: int(b[4]),
 		}
 		n := int(b[4]) + int(b[5])

@@ -35,7 +35,7 @@ func parseXAPrepare(b []byte) (x XID, onePhase bool, err error) {
 		return x, false, errShort
 	}
 	x = XID{
-		Format: int64(int32(binary.LittleEndian.Uint32(b[1:]))),
+		Format: int64(binary.LittleEndian.Uint32(b[1:])),
 		Global: int(global),
 		Data:   string(b[13 : 13+int(global+branch)]),
 	}

@@ -169,7 +169,7 @@ func newSpool() *Spool {
 }
 
 // Close gives up what the spool holds in memory, and a temporary one's files. The
-// readings have ended and their collectors are closed.
+// readings have ended, and aborted what their collectors held.
 func (s *Spool) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -124,9 +124,10 @@ func (c *Collector) Key(key []byte) error {
 }
 
 // Prepared keeps what was collected until the decision: when it returns, a position
-// may pass the PREPARE. t is the transaction that was begun. After an error nothing
-// is begun; what an earlier reading of the same PREPARE has stored stands, or has been
-// replaced whole.
+// may pass the PREPARE. t is the transaction that was begun; it is known by the XID
+// that it had then, which was read from SQL as a decision's is. After an error it must be
+// begun again; what an earlier reading of the same PREPARE has stored stands, or has
+// been replaced whole.
 func (c *Collector) Prepared(t *binlog.Transaction) error {
 	e, err := c.end(t)
 	if err != nil {
@@ -144,6 +145,10 @@ func (c *Collector) keep(e *stored) error {
 	err := c.spool.sync(c.file)
 	if err == nil {
 		err = c.spool.store(e, c.file)
+	}
+	if err == nil {
+		err = c.file.Close()
+		c.file = nil
 	}
 	if err != nil {
 		return fmt.Errorf("spool the keys of XA transaction %s: %w", e.xid, err)
@@ -169,12 +174,12 @@ func (c *Collector) end(t *binlog.Transaction) (*stored, error) {
 		return nil, c.failed
 	case !c.begun:
 		return nil, errOutside
-	case t.XID != h.xid || t.GTID != h.prepare.GTID || t.Start != h.prepare.Start:
-		return nil, fmt.Errorf("spool the keys of an XA transaction: %s at %d was begun, and %s at %d has ended", h.xid, h.prepare.Start, t.XID, t.Start)
+	case t.GTID != h.prepare.GTID || t.Start != h.prepare.Start:
+		return nil, fmt.Errorf("spool the keys of XA transaction %s: it was begun at %d, and %s at %d has ended", h.xid, h.prepare.Start, t.XID, t.Start)
 	}
 	c.begun = false
 	e := &stored{id: identify(c.head.xid, &c.head.prepare), body: body{head: c.head, keys: c.keys}}
-	c.buf, e.sum = appendEnd(c.buf, c.sum, c.keys)
+	c.buf, e.sum = appendEnd(c.buf, c.sum)
 	e.body.size = c.written + int64(len(c.buf))
 	return e, nil
 }
@@ -218,7 +223,7 @@ func (c *Collector) Abort() error {
 	}
 	f := c.file
 	c.file = nil
-	// Its name is gone if it was stored under another.
+	// Its name is gone if it was given another, and only that could not be synced.
 	err := os.Remove(f.Name())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil

@@ -96,6 +96,7 @@ func (m *model) open(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.temporary = true // what is not synced survives the crashes that are played here
 	m.spool = s
 	for _, c := range m.clusters {
 		c.collector = s.NewCollector()

@@ -25,7 +25,7 @@ import (
 //	head       number (8), XID, place
 //	statement  cause (1), schema and table, each behind its length (1)
 //	key        the key
-//	end        how many keys (8), the sum of all before it (4)
+//	end        the sum of all before it (4)
 //	decision   outcome (1), place, the sum of end's sum and of all before it in this record (4)
 //
 //	XID        format (8), length of the global part (1), length (1), data
@@ -68,7 +68,7 @@ const (
 	maxPlace     = 1 + 16 + 1 + maxTag + 8 + 2 + maxFileName + 1 + maxServer + 8 + 8
 	maxHead      = 8 + 8 + 1 + 1 + maxXID + maxPlace
 	maxStatement = 1 + 1 + maxName + 1 + maxName
-	endLen       = 8 + 4
+	endLen       = 4
 	maxDecision  = 1 + maxPlace + 4
 	// readBuffer holds every record whole.
 	readBuffer = 4 << 10
@@ -156,9 +156,8 @@ func appendKey(b, key []byte) []byte {
 
 // appendEnd ends a body: b is what of it has not been summed yet, sum that of what
 // has. It returns the sum that the body ends in, too.
-func appendEnd(b []byte, sum uint32, keys uint64) ([]byte, uint32) {
+func appendEnd(b []byte, sum uint32) ([]byte, uint32) {
 	b = append(b, kindEnd, endLen, 0)
-	b = le.AppendUint64(b, keys)
 	sum = crc32.Update(sum, castagnoli, b)
 	return le.AppendUint32(b, sum), sum
 }
@@ -262,8 +261,8 @@ func (rr *recordReader) end(record []byte) error {
 	if len(content) != endLen {
 		return errRecord
 	}
-	rr.body.sum = crc32.Update(rr.sum, castagnoli, record[:len(record)-4])
-	if rr.body.sum != le.Uint32(content[8:]) || rr.body.keys != le.Uint64(content) {
+	rr.body.sum = crc32.Update(rr.sum, castagnoli, record[:recordHead])
+	if rr.body.sum != le.Uint32(content) {
 		return errSum
 	}
 	rr.skip(record)

@@ -281,7 +281,7 @@ func TestReadingThatWasStoppedBeginsAgain(t *testing.T) {
 						n++
 						return nil
 					})
-					if err != full { //nolint:errorlint // as it is
+					if err != full {
 						t.Fatalf("stopped at key %d: %v", stop, err)
 					}
 				}
@@ -429,7 +429,7 @@ func TestAnInterruptedTransactionIsForgotten(t *testing.T) {
 		t.Error("a key outside a transaction was taken")
 	}
 	collect(t, c, tx, mysqlA.logFile(), keysNamed("k", 3))
-	if err := c.Prepared(mysqlA.tx(1, xidB, binlog.Prepared)); err == nil {
+	if err := c.Prepared(mysqlA.tx(2, xidA, binlog.Prepared)); err == nil {
 		t.Error("another transaction's end was taken")
 	}
 	if err := c.Prepared(tx); err != nil {
@@ -440,6 +440,21 @@ func TestAnInterruptedTransactionIsForgotten(t *testing.T) {
 	}
 	theFile(t, dir)
 	about(t, decide(t, s, mysqlA, 2, xidA, binlog.XACommitted), mysqlA, 1, keysNamed("k", 3))
+}
+
+// MySQL's XA_PREPARE event has 32 bits for a format that SQL writes as a greater
+// number, as 4294967295 in XA COMMIT.
+func TestADecisionIsMatchedByTheXIDThatSQLHas(t *testing.T) {
+	s := openSpool(t, t.TempDir())
+	c := s.NewCollector()
+	x := binlog.XID{Format: 1<<32 - 1, Global: 1, Data: "ab"}
+	tx := mysqlA.tx(1, x, binlog.Prepared)
+	collect(t, c, tx, mysqlA.logFile(), keysNamed("k", 3))
+	tx.XID.Format = -1
+	if err := c.Prepared(tx); err != nil {
+		t.Fatal(err)
+	}
+	about(t, decide(t, s, mysqlA, 2, x, binlog.XACommitted), mysqlA, 1, keysNamed("k", 3))
 }
 
 func TestWhatNoServerSendsIsRefused(t *testing.T) {
@@ -515,7 +530,7 @@ func TestACrashWhileDecidingLeavesItUndecided(t *testing.T) {
 	body := readFile(t, path)
 	decide(t, s, mysqlA, 2, xidA, binlog.XACommitted)
 	record := readFile(t, path)[len(body):]
-	var pieces [][]byte
+	pieces := [][]byte{make([]byte, recordHead+maxDecision)}
 	for n := range len(record) {
 		pieces = append(pieces, record[:n], make([]byte, n+1))
 		if n < recordHead {
@@ -533,6 +548,9 @@ func TestACrashWhileDecidingLeavesItUndecided(t *testing.T) {
 		}
 		// It is read again; or, after a failover, another is.
 		about(t, decide(t, s, mysqlA, 3, xidA, binlog.XACommitted), mysqlA, 1, keysNamed("k", 3))
+		if b := readFile(t, path); len(b) != len(body)+len(record) {
+			t.Fatalf("%q left %d bytes behind the decision", piece, len(b)-len(body)-len(record))
+		}
 		s = openSpool(t, dir)
 		if len(s.XIDs()) != 0 {
 			t.Fatalf("after %q and a decision it is undecided", piece)
@@ -751,6 +769,28 @@ func TestAFailureToWriteIsToldAndPasses(t *testing.T) {
 	about(t, decide(t, openSpool(t, dir), mysqlA, 4, xidB, binlog.XACommitted), mysqlA, 3, keys)
 }
 
+func TestKeysBehindAFailedWriteAreNotTaken(t *testing.T) {
+	s := openSpool(t, t.TempDir())
+	c := s.NewCollector()
+	tx := mysqlA.tx(1, xidA, binlog.Prepared)
+	collect(t, c, tx, mysqlA.logFile(), keysNamed(strings.Repeat("k", 200), 1000))
+	if err := c.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	key := bytes.Repeat([]byte{'k'}, batcher.MaxKey)
+	for i := range 2 * collectBytes / len(key) {
+		if err := c.Key(key); i > collectBytes/len(key) && !errors.Is(err, os.ErrClosed) {
+			t.Fatalf("a key behind those that are lost: %v", err)
+		}
+	}
+	if err := c.Prepared(tx); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("half of the keys were kept: %v", err)
+	}
+	if len(s.XIDs()) != 0 {
+		t.Error("half of the keys are waiting for a decision")
+	}
+}
+
 func TestManyKeysTakeNoMemory(t *testing.T) {
 	const keys = 500_000
 	s := openSpool(t, t.TempDir())
@@ -966,7 +1006,7 @@ func FuzzSpoolFile(f *testing.F) {
 	f.Add([]byte(magic))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		readAny(t, b)
-		sealed, _ := appendEnd(slices.Clone(b), 0, uint64(bytes.Count(b, []byte{kindKey})))
+		sealed, _ := appendEnd(slices.Clone(b), 0)
 		readAny(t, sealed)
 	})
 }
@@ -996,7 +1036,7 @@ func readAny(t *testing.T, b []byte) {
 		again = appendStatement(again, &Statement{Cause: batcher.Cause(cause), Schema: []byte(k.schema), Table: []byte(k.table)})
 		again = appendKey(again, []byte(k.key))
 	}
-	again, sum := appendEnd(again, 0, uint64(len(keys)))
+	again, sum := appendEnd(again, 0)
 	if e.decision != nil {
 		again = appendDecision(again, sum, e.decision)
 	}

@@ -329,6 +329,12 @@ func (r *reading) End(t *binlog.Transaction) error {
 	if err := r.withRoom(func() error { return r.w.End(t.End) }); err != nil {
 		return err
 	}
+	if r.xa && !r.strict {
+		// Nothing is read again that would need what was decided.
+		if err := r.spool.Forget(nil); err != nil {
+			return err
+		}
+	}
 	r.transactions++
 	if r.keyed {
 		r.publish()
