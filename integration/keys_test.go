@@ -1,0 +1,108 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What cannot be a key is said, not more than once a second, and keeps its neighbours
+// from nothing.
+func TestBadKeysAreLeftOutAndTheirNeighboursDelivered(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		m := newCache(t)
+		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.daemon(t)
+		s := db.session(t)
+		longest := db.key(strings.Repeat("x", 250-len(db.key(""))))
+		began := time.Now()
+		const rounds = 20
+		for round := range rounds {
+			for i, bad := range []string{
+				"{x}%00", "{x}%0A", "{x}%20y", "{x}%7F", "%0d%0aflush_all", // bytes that end or alter a command
+				longest + "y", strings.Repeat("%41", 251), // too long, once decoded
+				"{x}%", "{x}%4", "{x}%zz", "%%", // no escapes
+			} {
+				first, last := db.key(fmt.Sprintf("first%d-%d", round, i)), db.key(fmt.Sprintf("last%d-%d", round, i))
+				fill(t, m, first, last, longest, db.key("x"))
+				s.exec(t, "INSERT /* mc: "+first+" "+bad+" "+longest+" "+last+" */ INTO settled VALUES ()")
+				if round == 0 {
+					awaitGone(t, m, first, last, longest)
+				}
+			}
+		}
+		s.settle(t, m)
+		mustBeThere(t, m, db.key("x"))
+		refused := daemon.said("a tag's key was refused")
+		if most := 1 + int(time.Since(began)/time.Second); len(refused) == 0 || len(refused) > most {
+			t.Errorf("%d lines about refused keys in %v, want 1 to %d", len(refused), time.Since(began), most)
+		}
+		// The connection on which they would have done harm is the first one still.
+		if connected := daemon.said("msg=connected"); len(connected) != 1 {
+			t.Errorf("%d connections were made, want 1: %q", len(connected), connected)
+		}
+		daemon.stop(t)
+	})
+}
+
+// A key that becomes too long behind its cluster's prefix is set aside there, and the
+// replay says so in the end.
+func TestKeysSetAsideFailAReplay(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		plain, prefixed := newCache(t), newCache(t)
+		cfg := configure(t, db.url(), "clusters:", cluster("plain", "servers", plain.Addr()),
+			fmt.Sprintf("  - {name: prefixed, servers: [%s], prefix: 'pool:'}", prefixed.Addr()))
+		s := db.session(t)
+		before := s.executed(t)
+		long := db.key(strings.Repeat("x", 246-len(db.key(""))))
+		short, last := db.key("short"), db.key("last")
+		fill(t, plain, short, long, last)
+		fill(t, prefixed, "pool:"+short, "pool:"+last)
+		s.commit(t, short, long, last)
+		only := "--match=^" + db.schema + ":"
+		cfg.replay(t, only, "--from", "gtid:"+before).failed(t, 1, "1 keys were set aside")
+		mustBeGone(t, plain, short, long, last)
+		mustBeGone(t, prefixed, "pool:"+short, "pool:"+last)
+
+		p := cfg.replay(t, only, "--from", "gtid:"+before, "--cluster", "plain")
+		if p.status != 0 {
+			t.Errorf("exit status %d where no key was set aside:\n%s", p.status, p.stderr.String())
+		}
+		// A daemon goes on: its position passes what can never be delivered.
+		cfg.daemon(t, "--start", "gtid:"+before).stop(t)
+		fill(t, prefixed, "pool:"+short, "pool:"+last)
+		daemon := cfg.daemon(t, "--start", "gtid:"+before)
+		awaitGone(t, prefixed, "pool:"+short, "pool:"+last)
+		daemon.says(t, "key set aside.*cluster=prefixed.*"+long)
+		daemon.stop(t)
+		c, _ := cfg.checkpoint(t)
+		if at := c.Clusters["prefixed"]; at.GTID == nil || !s.contains(t, *at.GTID, before) || s.contains(t, before, *at.GTID) {
+			t.Errorf("the checkpoint is %+v, want one behind %s", at, before)
+		}
+	})
+}
+
+func TestReplayKeepsToItsRate(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t) // the source has no part in it
+	m := newCache(t)
+	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
+	s := db.session(t)
+	before := s.executed(t)
+	keys := db.numbered("k", 300)
+	fill(t, m, keys...)
+	s.commit(t, keys...)
+	began := time.Now()
+	p := cfg.replay(t, "--from", "gtid:"+before, "--match=^"+db.schema+":", "--rate", "200")
+	if p.status != 0 {
+		t.Fatalf("exit status %d:\n%s", p.status, p.stderr.String())
+	}
+	// A tenth of a second's keys may go out at once.
+	if took, least := time.Since(began), 1400*time.Millisecond; took < least {
+		t.Errorf("300 keys at 200 a second took %v, want %v at least", took, least)
+	}
+	mustBeGone(t, m, keys...)
+}

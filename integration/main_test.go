@@ -1,0 +1,200 @@
+// Package integration holds the built command to its promises, on real servers: what
+// comes in are statements that name keys, committed on a MySQL or a MariaDB; what is
+// looked at are the caches' contents. Each key is set before the write that names it
+// and must be gone after, its neighbours must be there still: that is the first
+// promise of all, nothing lost, with what may go wrong on the way from the commit to
+// the cache.
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
+)
+
+func TestMain(m *testing.M) {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy would tell of every cut
+	status := m.Run()
+	var failed []error
+	for _, s := range shared {
+		failed = append(failed, s.close())
+	}
+	failed = append(failed, binary.remove())
+	if status == 0 {
+		failed = append(failed, goleak.Find())
+	}
+	if err := errors.Join(failed...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+// testVersion is what the built command is told to say of itself.
+const testVersion = "v0.0.0-test"
+
+// built is the command, built once in a run of the tests.
+type built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+var binary built
+
+// path builds the command if need be, with the race detector if the tests have it.
+func (b *built) path(t *testing.T) string {
+	t.Helper()
+	b.once.Do(func() {
+		if b.dir, b.err = os.MkdirTemp("", "mcsqueal-built-"); b.err != nil {
+			return
+		}
+		args := []string{"build", "-o", b.dir, "-ldflags", "-X main.version=" + testVersion}
+		if raced() {
+			args = append(args, "-race")
+		}
+		// Not bound to the test that happens to be the first.
+		cmd := exec.CommandContext(context.Background(), "go", append(args, "github.com/mcsqueal/mcsqueal/cmd/mcsqueal")...)
+		if said, err := cmd.CombinedOutput(); err != nil {
+			b.err = fmt.Errorf("build the command: %w\n%s", err, said)
+		}
+	})
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return filepath.Join(b.dir, "mcsqueal")
+}
+
+func (b *built) remove() error {
+	if b.dir == "" {
+		return nil
+	}
+	return os.RemoveAll(b.dir)
+}
+
+// raced tells whether the tests were built with the race detector.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	for _, s := range info.Settings {
+		if s.Key == "-race" {
+			return s.Value == "true"
+		}
+	}
+	return false
+}
+
+// sharedDatabase is one that tests use side by side: each writes to a schema and keys
+// of its own, changes nothing global and stops nothing. Who must, starts his own.
+type sharedDatabase struct {
+	kind  servers.Kind
+	start func(context.Context, servers.Config) (*servers.Database, error)
+	once  sync.Once
+	db    *servers.Database
+	err   error
+}
+
+var shared = []*sharedDatabase{
+	{kind: servers.KindMySQL, start: servers.StartMySQL},
+	{kind: servers.KindMariaDB, start: servers.StartMariaDB},
+}
+
+func (s *sharedDatabase) get(t *testing.T) *database {
+	t.Helper()
+	servers.Need(t, s.kind)
+	s.once.Do(func() {
+		// It outlives the test that happens to be the first.
+		ctx := context.Background()
+		if s.db, s.err = s.start(ctx, servers.Config{}); s.err == nil {
+			s.err = addUser(ctx, s.db)
+		}
+	})
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	return newDatabase(t, s.db)
+}
+
+func (s *sharedDatabase) close() error {
+	if s.db == nil {
+		return nil
+	}
+	return s.db.Close()
+}
+
+// each runs a subtest on the shared MySQL and one on the shared MariaDB, side by side.
+func each(t *testing.T, test func(t *testing.T, db *database)) {
+	t.Helper()
+	for _, s := range shared {
+		t.Run(nameOf(s.kind), func(t *testing.T) {
+			t.Parallel()
+			test(t, s.get(t))
+		})
+	}
+}
+
+// eachOwn is each with servers that are the subtest's own, to be stopped and changed.
+func eachOwn(t *testing.T, c servers.Config, test func(t *testing.T, db *database)) {
+	t.Helper()
+	for _, s := range shared {
+		t.Run(nameOf(s.kind), func(t *testing.T) {
+			t.Parallel()
+			test(t, own(t, s.kind, c))
+		})
+	}
+}
+
+// own starts a database that goes with the test.
+func own(t *testing.T, kind servers.Kind, c servers.Config) *database {
+	t.Helper()
+	start := servers.MySQL
+	if kind == servers.KindMariaDB {
+		start = servers.MariaDB
+	}
+	db := start(t, c)
+	if err := addUser(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	return newDatabase(t, db)
+}
+
+func nameOf(kind servers.Kind) string { return strings.ToLower(kind.String()) }
+
+// patience is how long what must come to pass may take on a busy machine.
+const patience = 30 * time.Second
+
+// await waits until a condition holds. What it is, is a string or, where that is
+// known in the end only, a func() string.
+func await[S string | func() string](t *testing.T, what S, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			said, ok := any(what).(func() string)
+			if !ok {
+				said = func() string { return fmt.Sprint(what) }
+			}
+			t.Fatalf("not within %v: %s", patience, said())
+		case <-tick.C:
+		}
+	}
+}

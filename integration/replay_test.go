@@ -1,0 +1,457 @@
+package integration
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+)
+
+// stretch is a piece of a server's log in two files, and what is known of it from
+// outside.
+type stretch struct {
+	db *database
+	s  *session
+	// first and second are the keys in the order in which they must come out: of the
+	// first file and of the second. tables has the table of each, without its test's
+	// name; "" where the log does not say.
+	first, second []string
+	tables        map[string]string
+	// before, between and after are places in the log: in front of the first key,
+	// behind the last one of the first file, behind all.
+	before, between, after mark
+	// files are copies of the log files, oldest first.
+	files []string
+}
+
+// mark is one place in the log, in all its forms.
+type mark struct {
+	file     string
+	offset   uint64
+	executed string
+	time     time.Time // whole seconds; nothing was committed in the second that it begins
+}
+
+func (m mark) at() string   { return fmt.Sprintf("file:%s:%d", m.file, m.offset) }
+func (m mark) gtid() string { return "gtid:" + m.executed }
+func (m mark) when() string { return "time:" + m.time.UTC().Format(time.RFC3339) }
+
+// mark notes a place, between two whole seconds.
+func (s *session) mark(t *testing.T) mark {
+	t.Helper()
+	now := func() (seconds int64) {
+		if err := s.conn.QueryRowContext(t.Context(), "SELECT UNIX_TIMESTAMP(SYSDATE())").Scan(&seconds); err != nil {
+			t.Fatal(err)
+		}
+		return seconds
+	}
+	began := now()
+	await(t, "the server's clock goes on", func() bool { return now() > began })
+	m := mark{executed: s.executed(t), time: time.Unix(now(), 0)}
+	m.file, m.offset = s.place(t)
+	await(t, "the server's clock goes on", func() bool { return now() > m.time.Unix() })
+	return m
+}
+
+// newStretch writes one.
+func newStretch(t *testing.T, db *database) *stretch {
+	t.Helper()
+	s := db.session(t)
+	s.exec(t, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(2000))")
+	x := &stretch{db: db, s: s, tables: map[string]string{}}
+	named := func(half *[]string, table string, keys ...string) {
+		for _, key := range keys {
+			*half = append(*half, db.key(key))
+			x.tables[db.key(key)] = table
+		}
+	}
+	s.exec(t, "FLUSH BINARY LOGS")
+	x.before = s.mark(t)
+
+	s.exec(t, "INSERT /* mc: {a2} {a1} */ INTO t VALUES (1, '/* mc: {no} */')")
+	s.exec(t, "INSERT /* mc: {a1} */ INTO settled VALUES ()")
+	named(&x.first, "t", "a2", "a1")
+	x.first, x.tables[db.key("a1")] = append(x.first, db.key("a1")), ""
+	s.exec(t, "BEGIN; UPDATE /* mc: {b1} {b2} */ t SET name = 'x'; INSERT /* mc: {b1} {b3} */ INTO settled VALUES (); COMMIT")
+	named(&x.first, "t", "b1", "b2")
+	named(&x.first, "settled", "b3")
+	s.exec(t, "BEGIN; UPDATE /* mc: {no} */ t SET name = 'y'; ROLLBACK")
+	other := db.session(t)
+	other.exec(t, "XA START '"+db.schema+"'; INSERT /* mc: {x1} */ INTO t VALUES (2, 'x'); XA END '"+db.schema+"'; XA PREPARE '"+db.schema+"'")
+	s.exec(t, "INSERT /* mc: {c1} */ INTO settled VALUES ()")
+	named(&x.first, "settled", "c1")
+	other.exec(t, "XA COMMIT '"+db.schema+"'")
+	named(&x.first, "t", "x1")
+	other.close()
+
+	x.between = s.mark(t)
+	s.exec(t, "FLUSH BINARY LOGS")
+
+	s.exec(t, "ALTER /* mc: {d1} */ TABLE t COMMENT 'x'")
+	named(&x.second, "", "d1")
+	if db.mysql() {
+		s.exec(t, "SET SESSION binlog_transaction_compression = ON")
+	}
+	s.exec(t, "INSERT /* mc: {e1} {e2} */ INTO t VALUES (3, REPEAT('z', 500))")
+	named(&x.second, "t", "e1", "e2")
+	if db.mysql() {
+		s.exec(t, "SET SESSION binlog_transaction_compression = OFF")
+	}
+	s.exec(t, "SET SESSION binlog_format = STATEMENT")
+	s.exec(t, "UPDATE /* mc: {f1} */ t SET name = 'x'")
+	named(&x.second, "", "f1")
+	s.exec(t, "SET SESSION binlog_format = ROW")
+	s.exec(t, "INSERT INTO t VALUES (?, ?) /* mc: {g1} */", 4, db.named("' /* mc: {no} */"))
+	named(&x.second, "t", "g1")
+	x.after = s.mark(t)
+	s.exec(t, "FLUSH BINARY LOGS")
+
+	logs, err := db.LogFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, log := range logs {
+		name := filepath.Base(log)
+		if name < x.before.file || name > x.after.file {
+			continue
+		}
+		data, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.files = append(x.files, filepath.Join(dir, name))
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return x
+}
+
+// keys are all of them, in order.
+func (x *stretch) keys() []string { return slices.Concat(x.first, x.second) }
+
+// mine is a flag that lets only keys of the test through: others use the server, too.
+func (x *stretch) mine() string { return "--match=^" + x.db.schema + ":" }
+
+// dry runs a replay with --dry-run and gives its lines.
+func (x *stretch) dry(t *testing.T, cfg *settings, args ...string) []line {
+	t.Helper()
+	p := cfg.replay(t, append([]string{"--dry-run", x.mine()}, args...)...)
+	if p.status != 0 {
+		t.Fatalf("replay %s: exit status %d:\n%s", args, p.status, p.stderr.String())
+	}
+	return lines(t, p)
+}
+
+func TestReplayGivesTheSameKeysFromServerAndFiles(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		x := newStretch(t, db)
+		nowhere := configure(t, db.url()) // no cluster at all
+		fromServer := x.dry(t, nowhere, "--from", "oldest")
+		if diff := cmp.Diff(x.keys(), keysOf(t, fromServer)); diff != "" {
+			t.Errorf("keys from the server (-written +replayed):\n%s", diff)
+		}
+		for _, l := range fromServer {
+			x.check(t, l)
+		}
+		needsNothing := call{args: append([]string{"replay", "--dry-run", x.mine(), "--files"}, x.files...), env: []string{"MCSQUEAL_PASSWORD="}}
+		p := needsNothing.run(t)
+		if p.status != 0 {
+			t.Fatalf("exit status %d:\n%s", p.status, p.stderr.String())
+		}
+		if diff := cmp.Diff(fromServer, lines(t, p)); diff != "" {
+			t.Errorf("lines (-from the server +from files):\n%s", diff)
+		}
+		t.Run("bounds", x.testBounds)
+		t.Run("packed", x.testPacked)
+		t.Run("delivery", x.testDelivery)
+		t.Run("broken files", x.testBrokenFiles)
+	})
+}
+
+// check holds a line to what the server itself says of the place.
+func (x *stretch) check(t *testing.T, l line) {
+	t.Helper()
+	if l.Action != "delete" || l.Cause != "tag" || l.Schema != x.db.schema || l.Clusters != nil {
+		t.Errorf("line %+v; want a delete for a tag in schema %s", l, x.db.schema)
+	}
+	if table := x.tables[l.Key]; table != "" && l.Table != table {
+		t.Errorf("line %+v; want table %s", l, table)
+	}
+	if l.Time == nil || l.Time.Before(x.before.time.Add(-time.Second)) || l.Time.After(x.after.time.Add(time.Second)) {
+		t.Errorf("line %+v; want a time from %v to %v", l, x.before.time, x.after.time)
+	}
+	if l.Log != x.before.file && l.Log != x.after.file || l.GTID == "" {
+		t.Errorf("line %+v; want a GTID, in %s or %s", l, x.before.file, x.after.file)
+		return
+	}
+	for row := range x.s.rows(t, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' FROM %d LIMIT 1", l.Log, l.Pos)) {
+		if !strings.HasPrefix(row["Event_type"], "Gtid") || !strings.Contains(row["Info"], l.GTID) {
+			t.Errorf("line %+v: at that place the server has %v", l, row)
+		}
+	}
+}
+
+// testBounds holds replay to its bounds, in every form, from the server and from files.
+func (x *stretch) testBounds(t *testing.T) {
+	cfg := configure(t, x.db.url())
+	all := x.dry(t, cfg, "--from", "oldest")
+	// One transaction in the middle by its own places: it begins where its line says,
+	// and ends where the next begins.
+	i := slices.IndexFunc(all, func(l line) bool { return l.Key == x.db.key("b1") })
+	b := all[i]
+	end := all[i+3]
+	for _, c := range []struct {
+		from, to string
+		want     []string
+	}{
+		{"oldest", "", x.keys()},
+		{"oldest", "now", x.keys()},
+		{"now", "", nil},
+		{x.before.at(), "", x.keys()},
+		{x.before.gtid(), "", x.keys()},
+		{x.before.when(), "", x.keys()},
+		{x.between.at(), "", x.second},
+		{x.between.gtid(), "", x.second},
+		{x.between.when(), "", x.second},
+		{x.after.at(), "", nil},
+		{x.after.gtid(), "", nil},
+		{x.after.when(), "", nil},
+		{"oldest", x.between.at(), x.first},
+		{"oldest", x.between.gtid(), x.first},
+		{"oldest", x.between.when(), x.first},
+		{x.before.at(), x.between.at(), x.first},
+		{x.before.gtid(), x.between.gtid(), x.first},
+		{x.before.when(), x.between.when(), x.first},
+		{x.before.at(), x.between.gtid(), x.first},
+		{x.before.gtid(), x.between.when(), x.first},
+		{x.between.at(), x.after.gtid(), x.second},
+		{x.between.gtid(), x.after.when(), x.second},
+		{x.between.when(), x.after.at(), x.second},
+		{x.between.at(), x.between.at(), nil},
+		{x.between.gtid(), x.between.gtid(), nil},
+		// The bound is inclusive: what ends at it, has its GTID or its time, comes out.
+		{fmt.Sprintf("file:%s:%d", b.Log, b.Pos), fmt.Sprintf("file:%s:%d", end.Log, end.Pos), x.db.keys("b1", "b2", "b3")},
+		{fmt.Sprintf("file:%s:%d", b.Log, b.Pos), "gtid:" + b.GTID, x.db.keys("b1", "b2", "b3")},
+		{x.before.at(), "time:" + all[len(x.first)-1].Time.Format(time.RFC3339Nano), x.first},
+		{"time:" + all[len(x.first)].Time.Format(time.RFC3339Nano), "", x.second},
+	} {
+		t.Run(fmt.Sprintf("from %s to %s", strings.ReplaceAll(c.from, "/", "_"), strings.ReplaceAll(c.to, "/", "_")), func(t *testing.T) {
+			args := []string{"--from", c.from}
+			if c.to != "" {
+				args = append(args, "--to", c.to)
+			}
+			if diff := cmp.Diff(c.want, keysOf(t, x.dry(t, cfg, args...))); diff != "" {
+				t.Errorf("from the server (-want +got):\n%s", diff)
+			}
+			if c.to == "now" {
+				return // files have no now
+			}
+			if diff := cmp.Diff(c.want, keysOf(t, x.dry(t, cfg, append(args, append([]string{"--files"}, x.files...)...)...))); diff != "" {
+				t.Errorf("from files (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// testPacked reads the files compressed, from standard input, and one by one.
+func (x *stretch) testPacked(t *testing.T) {
+	dir := t.TempDir()
+	var plain bytes.Buffer
+	var gzipped, zstandard []string
+	for _, file := range x.files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain.Write(data)
+		gzipped = append(gzipped, pack(t, filepath.Join(dir, filepath.Base(file)+".gz"), data, func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }))
+		zstandard = append(zstandard, pack(t, filepath.Join(dir, filepath.Base(file)+".zst"), data, func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) }))
+	}
+	read := func(name string) io.Reader {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.NewReader(data)
+	}
+	for _, c := range []struct {
+		name  string
+		files []string
+		stdin io.Reader
+		want  []string
+	}{
+		{name: "gzip", files: gzipped, want: x.keys()},
+		{name: "zstd", files: zstandard, want: x.keys()},
+		{name: "mixed", files: []string{zstandard[0], x.files[1]}, want: x.keys()},
+		{name: "the first", files: x.files[:1], want: x.first},
+		{name: "the second", files: x.files[1:], want: x.second},
+		{name: "standard input", files: []string{"-"}, stdin: read(x.files[0]), want: x.first},
+		{name: "standard input, zstd", files: []string{"-"}, stdin: read(zstandard[0]), want: x.first},
+		{name: "standard input, all", files: []string{"-"}, stdin: bytes.NewReader(plain.Bytes()), want: x.keys()},
+		{name: "a file and standard input", files: []string{gzipped[0], "-"}, stdin: read(gzipped[1]), want: x.keys()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := call{args: append([]string{"replay", "--dry-run", x.mine(), "--files"}, c.files...), stdin: c.stdin}.run(t)
+			if p.status != 0 {
+				t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
+			}
+			if diff := cmp.Diff(c.want, keysOf(t, lines(t, p))); diff != "" {
+				t.Errorf("keys (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// pack writes a compressed file and gives its name.
+func pack(t *testing.T, name string, data []byte, packer func(io.Writer) (io.WriteCloser, error)) string {
+	t.Helper()
+	var packed bytes.Buffer
+	w, err := packer(&packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, packed.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// testDelivery delivers for good.
+func (x *stretch) testDelivery(t *testing.T) {
+	east, west := newCache(t), newCache(t)
+	cfg := configure(t, x.db.url(), "clusters:", cluster("east", "servers", east.Addr()), cluster("west", "routers", west.Addr()))
+	filled := func() {
+		t.Helper()
+		fill(t, east, x.keys()...)
+		fill(t, west, x.keys()...)
+	}
+	ok := func(p *process) {
+		t.Helper()
+		if p.status != 0 {
+			t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
+		}
+	}
+	t.Run("to every cluster", func(t *testing.T) {
+		filled()
+		fill(t, east, x.db.key("no"))
+		ok(cfg.replay(t, "--from", "oldest"))
+		mustBeGone(t, east, x.keys()...)
+		mustBeGone(t, west, x.keys()...)
+		mustBeThere(t, east, x.db.key("no"))
+	})
+	t.Run("to one cluster", func(t *testing.T) {
+		filled()
+		ok(cfg.replay(t, "--from", x.before.at(), "--cluster", "west"))
+		mustBeThere(t, east, x.keys()...)
+		mustBeGone(t, west, x.keys()...)
+	})
+	t.Run("of files, to a cluster of the command line", func(t *testing.T) {
+		filled()
+		ok(mcsqueal(t, append([]string{"replay", "--cluster", "there=" + east.Addr(), "--files"}, x.files...)...))
+		mustBeGone(t, east, x.keys()...)
+		mustBeThere(t, west, x.keys()...)
+	})
+	t.Run("of what matches", func(t *testing.T) {
+		filled()
+		ok(cfg.replay(t, "--from", x.before.at(), "--match", "^"+x.db.schema+":[ab]"))
+		chosen := x.db.keys("a1", "a2", "b1", "b2", "b3")
+		rest := slices.DeleteFunc(x.keys(), func(key string) bool { return slices.Contains(chosen, key) })
+		mustBeGone(t, east, chosen...)
+		mustBeThere(t, east, rest...)
+	})
+	t.Run("of a stretch", func(t *testing.T) {
+		filled()
+		ok(cfg.replay(t, "--from", x.before.gtid(), "--to", x.between.gtid()))
+		mustBeGone(t, east, x.first...)
+		mustBeThere(t, east, x.second...)
+	})
+	t.Run("leaves no state", func(t *testing.T) {
+		if _, err := os.Stat(cfg.stateDir); !os.IsNotExist(err) {
+			t.Errorf("%s is there: %v", cfg.stateDir, err)
+		}
+	})
+	for _, c := range []struct {
+		name   string
+		status int
+		args   []string
+		parts  []string
+	}{
+		{"without a source of keys", 2, []string{}, []string{"--from", "--files"}},
+		{"from no position", 2, []string{"--from", "yesterday"}, []string{"--from", "yesterday", "oldest, now, gtid:SET, file:NAME:OFFSET or time:"}},
+		{"to no position", 2, []string{"--from", "oldest", "--to", "file:bin"}, []string{"--to"}},
+		{"that matches nothing", 2, []string{"--from", "oldest", "--match", "("}, []string{"--match"}},
+		{"to an unknown cluster", 2, []string{"--from", "oldest", "--cluster", "north"}, []string{"north"}},
+		{"at a rate below zero", 2, []string{"--from", "oldest", "--rate=-1"}, []string{"--rate"}},
+		{"with an unknown flag", 2, []string{"--form", "oldest"}, []string{"--form"}},
+		{"from a file that is gone", 1, []string{"--from", "file:bin.999999:4"}, []string{"bin.999999"}},
+		{"of a file that is not there", 1, []string{"--files", "/nonexistent/bin.000001"}, []string{"/nonexistent/bin.000001"}},
+		{"of a folder", 1, []string{"--files", "/"}, []string{"is a directory"}},
+	} {
+		t.Run(c.name, func(t *testing.T) { cfg.replay(t, c.args...).failed(t, c.status, c.parts...) })
+	}
+	t.Run("to nowhere", func(t *testing.T) {
+		configure(t, x.db.url()).replay(t, "--from", "oldest").failed(t, 2, "--cluster", "--dry-run")
+	})
+}
+
+// testBrokenFiles holds replay to saying where a file ends being one, after all that
+// comes before.
+func (x *stretch) testBrokenFiles(t *testing.T) {
+	data, err := os.ReadFile(x.files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := x.dry(t, configure(t, x.db.url()), "--files", x.files[0])
+	c1 := all[slices.IndexFunc(all, func(l line) bool { return l.Key == x.db.key("c1") })]
+	upTo := x.first[:slices.Index(x.first, x.db.key("c1"))]
+	damaged := slices.Clone(data)
+	damaged[c1.Pos+40] ^= 1
+	for _, c := range []struct {
+		name  string
+		data  []byte
+		want  []string
+		parts []string
+	}{
+		{"truncated between transactions", data[:c1.Pos], upTo, nil},
+		{"truncated within a transaction", data[:c1.Pos+70], upTo, []string{"expected"}},
+		{"damaged", damaged, upTo, []string{fmt.Sprint(c1.Pos), "checksum", "expected"}},
+		{"text", []byte("Dear diary, today I saw a squirrel.\n"), nil, []string{"offset 0", "expected"}},
+		{"empty", nil, nil, []string{"offset 0", "expected"}},
+		{"encrypted", append([]byte{0xfd, 'b', 'i', 'n'}, data[4:]...), nil, []string{"encrypted"}},
+		{"a broken gzip", []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3}, nil, []string{"expected"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			name := filepath.Join(t.TempDir(), "bin.000001")
+			if err := os.WriteFile(name, c.data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p := mcsqueal(t, "replay", "--dry-run", x.mine(), "--files", name)
+			if c.parts == nil {
+				p.failed(t, 0)
+			} else {
+				p.failed(t, 1, append(c.parts, name)...)
+			}
+			if diff := cmp.Diff(c.want, keysOf(t, lines(t, p))); diff != "" {
+				t.Errorf("keys (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
