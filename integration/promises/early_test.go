@@ -1,0 +1,210 @@
+package promises
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// A commit's events reach whoever tails the log before the commit can be read. With
+// semi-synchronous replication that waits after the log's sync, and no replica that
+// answers, that lasts for as long as one likes. A delete that leaves in between is
+// followed by a reader who fills the cache with the old row, and that stays.
+//
+// Two daemons tail one source in each of these tests, one with the barrier and one
+// without. The second shows that what the first holds back had been sent.
+
+const (
+	// stalledItems are written while commits stall, each in a session of its own;
+	// then as many others.
+	stalledItems = 12
+	// early is how long a daemon with the barrier has for being early, once the one
+	// without it was.
+	early = 500 * time.Millisecond
+)
+
+func TestNoDeleteLeavesBeforeItsCommitCanBeRead(t *testing.T) {
+	eachOwn(t, func(t *testing.T, db *source) {
+		s := newStock(t, db, stalledItems)
+		stall := newStall(t, db)
+		with, without := s.newShelf(t, "auto"), s.newShelf(t, "off")
+		withClosed, withoutClosed := with.open(t, 1), without.open(t, 1)
+		with.mark(t)
+		without.mark(t)
+
+		stall.group(t, stalledItems)
+		stall.begin(t)
+		commits := s.sellEach(t, 0, stalledItems)
+		await(t, "deletes leave without the barrier", func() bool { return without.deleted(t) > 0 })
+		without.awaitFull(t, s.items...)
+		with.daemon.says(t, "cannot be read on the source yet; their keys wait")
+		if n := with.deleted(t); n > 0 {
+			t.Errorf("%d keys were deleted of commits that cannot be read", n)
+		}
+		stall.end(t)
+		commits()
+		stall.group(t, 0)
+		s.settle(t, with.cache, without.cache)
+		withClosed()
+		withoutClosed()
+
+		kept, lost := with.stale(t), without.stale(t)
+		t.Logf("stale after a stall: %d of %d keys with the barrier, %d without", kept, stalledItems, lost)
+		if kept > 0 {
+			t.Errorf("%d stale fills have survived the delete", kept)
+		}
+		if lost == 0 {
+			t.Error("without the barrier no fill was stale, so this is no test of it")
+		}
+		if n := with.deleted(t); n < stalledItems {
+			t.Errorf("%d keys were deleted in the end, want at least %d", n, stalledItems)
+		}
+		with.daemon.stop(t)
+		without.daemon.stop(t)
+	})
+}
+
+// A rotation moves MariaDB's snapshot into the new file before the engine has committed
+// what stands in the old one. MySQL's waits for the commits.
+func TestNoDeleteLeavesEarlyOverARotation(t *testing.T) {
+	eachOwn(t, func(t *testing.T, db *source) {
+		s := newStock(t, db, 2*stalledItems)
+		stall := newStall(t, db)
+		with, without := s.newShelf(t, "auto"), s.newShelf(t, "off")
+		withClosed, withoutClosed := with.open(t, 1), without.open(t, 1)
+		with.mark(t)
+		without.mark(t)
+		files := len(db.logs(t))
+
+		stall.group(t, stalledItems)
+		stall.begin(t)
+		commits := s.sellEach(t, 0, stalledItems)
+		await(t, "deletes leave without the barrier", func() bool { return without.deleted(t) > 0 })
+		rotated := make(chan error, 1)
+		go func() {
+			_, err := db.db.ExecContext(t.Context(), "FLUSH BINARY LOGS")
+			rotated <- err
+		}()
+		if !db.mysql() {
+			if err := <-rotated; err != nil {
+				t.Fatal(err)
+			}
+			rotated <- nil
+		}
+		more := s.sellEach(t, stalledItems, 2*stalledItems)
+		hold(t, early)
+		if n := with.deleted(t); n > 0 {
+			t.Errorf("%d keys were deleted of commits that cannot be read", n)
+		}
+		without.awaitFull(t, s.items...)
+		stall.end(t)
+		commits()
+		more()
+		stall.group(t, 0)
+		if err := <-rotated; err != nil {
+			t.Fatal(err)
+		}
+		s.settle(t, with.cache, without.cache)
+		withClosed()
+		withoutClosed()
+
+		kept, lost := with.stale(t), without.stale(t)
+		t.Logf("stale after a stall over a rotation: %d of %d keys with the barrier, %d without; %d files", kept, len(s.items), lost, len(db.logs(t))-files+1)
+		if kept > 0 {
+			t.Errorf("%d stale fills have survived the delete", kept)
+		}
+		if lost == 0 {
+			t.Error("without the barrier no fill was stale, so this is no test of it")
+		}
+		if len(db.logs(t)) == files {
+			t.Error("the log was not rotated, so this is no test of it")
+		}
+		with.daemon.stop(t)
+		without.daemon.stop(t)
+	})
+}
+
+// Commits stall and go on, again and again, in files that hold a few of them each.
+func TestNoDeleteLeavesEarlyOverManyRotations(t *testing.T) {
+	eachOwn(t, func(t *testing.T, db *source) {
+		s := newStock(t, db, 32)
+		stall := newStall(t, db)
+		db.exec(t, "SET GLOBAL max_binlog_size = 4096")
+		with, without := s.newShelf(t, "auto"), s.newShelf(t, "off")
+		withClosed, withoutClosed := with.open(t, 2), without.open(t, 1)
+		files := len(db.logs(t))
+
+		ctx, stop := context.WithTimeout(t.Context(), scaled(4*time.Second, time.Minute))
+		defer stop()
+		wait := s.churn(ctx, 12)
+		stalls := 0
+		for ctx.Err() == nil {
+			stall.begin(t)
+			hold(t, 40*time.Millisecond)
+			stall.end(t)
+			stalls++
+			hold(t, 10*time.Millisecond)
+		}
+		sold, err := wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.settle(t, with.cache, without.cache)
+		withClosed()
+		withoutClosed()
+
+		kept, lost := with.stale(t), without.stale(t)
+		t.Logf("stale after %d commits, %d stalls, %d rotations: %d of %d keys with the barrier, %d without",
+			sold, stalls, len(db.logs(t))-files, kept, len(s.items), lost)
+		if kept > 0 {
+			t.Errorf("%d stale fills have survived the delete", kept)
+		}
+		if lost == 0 {
+			t.Error("without the barrier no fill was stale, so this is no test of it")
+		}
+		if len(db.logs(t)) < files+10 {
+			t.Error("the log was hardly rotated, so this is no test of it")
+		}
+		with.daemon.stop(t)
+		without.daemon.stop(t)
+	})
+}
+
+// Without semi-synchronous replication the gap is short, and what comes of it is a
+// matter of chance: what there is to see without the barrier is only told.
+func TestNoDeleteLeavesEarlyOnABusySource(t *testing.T) {
+	each(t, func(t *testing.T, db *source) {
+		s := newStock(t, db, 8)
+		with, without := s.newShelf(t, "auto"), s.newShelf(t, "off")
+		withClosed, withoutClosed := with.open(t, 3), without.open(t, 3)
+		kept, lost, sold := 0, 0, int64(0)
+		for until := time.Now().Add(scaled(4*time.Second, 5*time.Minute)); time.Now().Before(until); {
+			ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			n, err := s.churn(ctx, 6)()
+			stop()
+			if err != nil {
+				t.Fatal(err)
+			}
+			sold += n
+			s.settle(t, with.cache, without.cache)
+			kept += with.stale(t)
+			lost += without.stale(t)
+		}
+		withClosed()
+		withoutClosed()
+		t.Logf("stale after some of %d commits: %d with the barrier, %d without", sold, kept, lost)
+		if kept > 0 {
+			t.Errorf("%d stale fills have survived the delete", kept)
+		}
+		with.daemon.stop(t)
+		without.daemon.stop(t)
+	})
+}
+
+// scaled is the time for the default form, or for the whole.
+func scaled(d, full time.Duration) time.Duration {
+	if *whole {
+		return full
+	}
+	return d
+}

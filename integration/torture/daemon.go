@@ -1,0 +1,334 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// daemon is `mcsqueal run`, started again whenever it ends, as a service manager
+// does, save while it is meant to be down. What it does of itself that it must not
+// do goes to the chronicle.
+type daemon struct {
+	program, config string
+	state           string // its state_dir
+	chronicle       *chronicle
+	// excused tells whether the source cannot be reached just now, so that a start may
+	// fail.
+	excused   func() bool
+	forgetful bool
+	log       *os.File
+
+	mu sync.Mutex // guards what follows
+	// proc is the one that runs, or ran last.
+	proc *process
+	down bool // it is meant not to run
+	// runs counts the times that it has come so far as to tail.
+	runs    int
+	tailing chan struct{} // closed and replaced when it does
+	starts  int
+	refused int // starts that failed since the source could not be reached
+	watcher sync.WaitGroup
+}
+
+// process is one run of the daemon.
+type process struct {
+	daemon *daemon
+	pid    int
+	ended  chan struct{} // closed once it has ended and all it said is there
+	status int           // to be read after ended; -1: by a signal
+
+	mu       sync.Mutex // guards what follows
+	line     []byte
+	tailed   bool
+	expected bool // its end is wanted
+}
+
+func newDaemon(program, dir string, c *chronicle) (*daemon, error) {
+	log, err := os.Create(filepath.Join(dir, "mcsqueal.log"))
+	if err != nil {
+		return nil, fmt.Errorf("make a file for what mcsqueal says: %w", err)
+	}
+	return &daemon{
+		program: program, config: filepath.Join(dir, "mcsqueal.yaml"), state: filepath.Join(dir, "state"),
+		chronicle: c, log: log, tailing: make(chan struct{}), excused: func() bool { return false },
+	}, nil
+}
+
+// start starts it, and sees to it that it runs until it is told otherwise.
+func (d *daemon) start() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.down = false
+	return d.launch()
+}
+
+// launch starts a process. mu is held.
+func (d *daemon) launch() error {
+	if d.forgetful && d.starts > 0 {
+		if err := os.RemoveAll(d.state); err != nil {
+			return fmt.Errorf("forget where mcsqueal was: %w", err)
+		}
+	}
+	cmd := exec.Command(d.program, "run", "--config", d.config) //nolint:noctx // kill ends it
+	p := &process{daemon: d, ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p, p
+	cmd.Env = append(os.Environ(), "MCSQUEAL_PASSWORD="+password, "GORACE=halt_on_error=1", "GOTRACEBACK=all")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:   true, // a ^C at the terminal is for the torture, which then ends it
+		Pdeathsig: syscall.SIGKILL,
+	}
+	started := make(chan error)
+	go func() {
+		// Pdeathsig is sent at the death of the thread that forked (prctl(2),
+		// PR_SET_PDEATHSIG), so that thread must live as long as the child.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		if err == nil {
+			p.pid = cmd.Process.Pid
+		}
+		started <- err
+		if err != nil {
+			return
+		}
+		_ = cmd.Wait() // its status says it
+		p.status = cmd.ProcessState.ExitCode()
+		close(p.ended)
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("start mcsqueal: %w", err)
+	}
+	d.proc = p
+	d.starts++
+	d.say("started as process %d%s", p.pid, d.saved())
+	d.watcher.Go(func() { d.watch(p) })
+	return nil
+}
+
+// saved is the checkpoint that it starts with, for whoever reads its log.
+func (d *daemon) saved() string {
+	text, err := os.ReadFile(d.checkpoint())
+	if err != nil {
+		return ""
+	}
+	return " with " + strings.Join(strings.Fields(string(text)), " ")
+}
+
+func (d *daemon) checkpoint() string { return filepath.Join(d.state, "checkpoint.json") }
+
+// watch waits for the end of a process, judges it if nobody wanted it, and starts
+// the next.
+func (d *daemon) watch(p *process) {
+	<-p.ended
+	d.say("process %d has ended: status %d", p.pid, p.status)
+	p.mu.Lock()
+	expected, tailed := p.expected, p.tailed
+	p.mu.Unlock()
+	if expected {
+		return
+	}
+	d.mu.Lock()
+	if p.status == 1 && !tailed && d.excused() {
+		d.refused++
+	} else {
+		d.chronicle.find("mcsqueal has ended by itself, with status %d%s", p.status, d.lastWords())
+	}
+	d.mu.Unlock()
+	<-time.After(200 * time.Millisecond)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.down || d.proc != p {
+		return
+	}
+	if err := d.launch(); err != nil {
+		d.chronicle.find("%v", err)
+	}
+}
+
+// lastWords is the last line that looks like a reason.
+func (d *daemon) lastWords() string {
+	text, err := os.ReadFile(d.log.Name())
+	if err != nil {
+		return ": " + err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text[max(0, len(text)-32<<10):])), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if strings.HasPrefix(lines[i], "mcsqueal: ") || strings.HasPrefix(lines[i], "panic: ") {
+			return ": " + lines[i]
+		}
+	}
+	return ""
+}
+
+// say writes a line of ours into the daemon's log.
+func (d *daemon) say(format string, args ...any) {
+	fmt.Fprintf(d.log, "--- %s torture: %s\n", time.Now().Format("2006-01-02T15:04:05.000"), fmt.Sprintf(format, args...))
+}
+
+// Write takes what the process says.
+func (p *process) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line = append(p.line, text...)
+	for {
+		line, rest, whole := bytes.Cut(p.line, []byte("\n"))
+		if !whole {
+			break
+		}
+		p.read(string(line))
+		p.line = rest
+	}
+	return p.daemon.log.Write(text)
+}
+
+// read looks at a line. mu is held.
+func (p *process) read(line string) {
+	if strings.Contains(line, "msg=tailing") {
+		p.tailed = true
+		// Whoever holds the daemon's mu may be waiting for this process's end.
+		go p.daemon.cameTo()
+	}
+	for _, word := range []string{"panic:", "fatal error:", "DATA RACE"} {
+		if strings.Contains(line, word) {
+			p.daemon.chronicle.find("mcsqueal said: %s", line)
+		}
+	}
+}
+
+func (d *daemon) cameTo() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.runs++
+	close(d.tailing)
+	d.tailing = make(chan struct{})
+}
+
+// run is the number of the present run: how often it has come so far as to tail.
+func (d *daemon) run() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.runs
+}
+
+// waitTailing waits until it tails for the first time.
+func (d *daemon) waitTailing(ctx context.Context) error {
+	d.mu.Lock()
+	tailing, ended, runs := d.tailing, d.proc.ended, d.runs
+	d.mu.Unlock()
+	if runs > 0 {
+		return nil
+	}
+	select {
+	case <-tailing:
+		return nil
+	case <-ended:
+		return fmt.Errorf("mcsqueal has not begun%s", d.lastWords())
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// end makes the process's end expected and gives the process, which may have ended.
+func (d *daemon) end() *process {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.down = true
+	d.proc.mu.Lock()
+	defer d.proc.mu.Unlock()
+	d.proc.expected = true
+	return d.proc
+}
+
+// kill ends it without a warning.
+func (d *daemon) kill() error {
+	p := d.end()
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.ended
+	return nil
+}
+
+// stop ends it as a service manager does, and holds it to a clean end.
+func (d *daemon) stop(patience time.Duration) error {
+	p := d.end()
+	select {
+	case <-p.ended:
+		return nil // it was about to be started again
+	default:
+	}
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-p.ended:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.status != 0 && (p.tailed || !d.excused()) {
+			d.chronicle.find("mcsqueal has ended with status %d after SIGTERM%s", p.status, d.lastWords())
+		}
+		return nil
+	case <-time.After(patience):
+		d.chronicle.find("mcsqueal has not ended within %v of SIGTERM; where its goroutines stood is in its log", patience)
+		d.dumpStacks()
+		return d.kill()
+	}
+}
+
+// freeze stops it where it stands; thaw lets it go on.
+func (d *daemon) freeze() error { return d.current().signal(syscall.SIGSTOP) }
+func (d *daemon) thaw() error   { return d.current().signal(syscall.SIGCONT) }
+
+func (d *daemon) current() *process {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.proc
+}
+
+// dumpStacks makes it write where its goroutines stand, and end.
+func (d *daemon) dumpStacks() {
+	p := d.end()
+	if err := p.signal(syscall.SIGQUIT); err != nil {
+		d.chronicle.find("%v", err)
+		return
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+	}
+}
+
+// close ends it for good.
+func (d *daemon) close() error {
+	d.mu.Lock()
+	started := d.proc != nil
+	d.mu.Unlock()
+	var err error
+	if started {
+		err = d.kill()
+		d.watcher.Wait()
+	}
+	return errors.Join(err, d.log.Close())
+}
+
+func (p *process) signal(s syscall.Signal) error {
+	select {
+	case <-p.ended:
+		return nil
+	default:
+	}
+	if err := syscall.Kill(p.pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("send signal %q to mcsqueal: %w", s, err)
+	}
+	return nil
+}
