@@ -35,6 +35,32 @@ func BenchmarkLog(b *testing.B) {
 	})
 }
 
+// BenchmarkWake guards how quickly a waiting cursor has what was published: one
+// transaction at a time, there and back between two goroutines.
+func BenchmarkWake(b *testing.B) {
+	p := newPump(b, 1)
+	taken := make(chan struct{})
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(b.Context())
+	go func() {
+		defer close(done)
+		for p.cursor.Next(ctx, &p.batch, Limits{}, appendDelete) == nil {
+			taken <- struct{}{}
+			if _, err := p.cursor.Ack(&p.batch, 0); err != nil {
+				b.Error(err)
+			}
+		}
+	}()
+	b.ReportAllocs()
+	for range b.N {
+		p.append(b)
+		p.w.Publish()
+		<-taken
+	}
+	cancel()
+	<-done
+}
+
 // pump drives a Log the way the daemon does, on one goroutine.
 type pump struct {
 	log    *Log
@@ -52,32 +78,35 @@ func newPump(tb testing.TB, keys int) *pump {
 	l := NewLog(Config{From: binlog.Position{GTIDs: binlog.NewGTIDSet(binlog.MySQL), File: binlog.File{Name: "bin.000001"}, Offset: 4}})
 	l.SetVisible(AllVisible)
 	c, err := l.NewCursor(binlog.Position{})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	p := &pump{log: l, w: l.Writer(), cursor: c, n: keys}
 	copy(p.key[:], "user:............")
-	if err := p.w.File(binlog.File{Name: "bin.000001"}); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, p.w.File(binlog.File{Name: "bin.000001"}))
 	return p
 }
 
-func (p *pump) transaction(tb testing.TB) {
+// append appends the next transaction, and waits for room where it must. (must is
+// not for here: T.Helper takes longer than the Log does.)
+func (p *pump) append(tb testing.TB) {
 	p.gno++
-	if _, err := p.w.Begin(Transaction{GTID: binlog.GTID{Flavor: binlog.MySQL, SID: [16]byte{1}, Seq: p.gno}, Start: p.gno * 100, Time: 1, Read: 2}); err != nil {
+	if _, err := p.w.Begin(Transaction{GTID: gtid(p.gno), Start: p.gno * 100, Time: 1, Read: 2}); err != nil {
 		tb.Fatal(err)
 	}
 	p.w.Statement(Tag, []byte("shop"), []byte("users"))
 	for i := range p.n {
 		binary.LittleEndian.PutUint64(p.key[5:], p.gno<<20+uint64(i))
-		if err := p.w.Key(p.key[:]); err != nil {
-			tb.Fatal(err)
+		for p.w.Key(p.key[:]) != nil {
+			must(tb, p.log.WaitRoom(tb.Context(), p.log.Capacity()/2))
 		}
 	}
 	if err := p.w.End(p.gno*100 + 100); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// transaction appends one, and takes all from time to time.
+func (p *pump) transaction(tb testing.TB) {
+	p.append(tb)
 	if p.after++; p.after*p.n >= 500 || p.after >= 500 {
 		p.drain(tb)
 	}
@@ -87,12 +116,9 @@ func (p *pump) drain(tb testing.TB) {
 	p.after = 0
 	p.w.Publish()
 	for p.cursor.Lag().Bytes > 0 {
-		if err := p.cursor.Next(context.Background(), &p.batch, Limits{}, appendDelete); err != nil {
-			tb.Fatal(err)
-		}
-		if _, err := p.cursor.Ack(&p.batch, 0); err != nil {
-			tb.Fatal(err)
-		}
+		must(tb, p.cursor.Next(context.Background(), &p.batch, Limits{}, appendDelete))
+		_, err := p.cursor.Ack(&p.batch, 0)
+		must(tb, err)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestNothingIsLostWhateverHappens(t *testing.T) {
 		t.Run(flavor.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				m := newModel(t, flavor)
-				t.Repeat(map[string]func(*rapid.T){
+				actions := map[string]func(*rapid.T){
 					"write":    m.write,
 					"write2":   m.write,
 					"break":    m.breakOff,
@@ -42,7 +42,10 @@ func TestNothingIsLostWhateverHappens(t *testing.T) {
 					"resolve":  m.resolve,
 					"close":    m.close,
 					"":         m.check,
-				})
+				}
+				for range 4 { // a Log must fill, and more than once
+					t.Repeat(actions)
+				}
 				m.drain(t)
 			})
 		})
@@ -227,7 +230,7 @@ func (m *model) writeStep(t *rapid.T) bool {
 	if m.step == len(tx.keys) {
 		return m.end(t)
 	}
-	m.w.Statement(Tag, []byte("shop"), []byte(fmt.Sprint("t", m.step/10)))
+	m.w.Statement(Tag, []byte("shop"), []byte(table(m.step)))
 	at := m.nextRunMark()
 	err := m.w.Key([]byte(tx.keys[m.step]))
 	if !m.w.advance.pending {
@@ -438,7 +441,6 @@ func (m *model) idle(t *rapid.T) {
 	m.last++
 	if err != nil {
 		m.full(t, err)
-		m.w.Abort()
 		return
 	}
 	if m.runSeq != 0 && (m.runFile != at || m.runOver) {
@@ -617,7 +619,7 @@ func (m *model) takeFrom(t *rapid.T, mc *modelCursor, lim Limits) bool {
 	b := new(Batch)
 	var calls []string
 	err := mc.c.Next(&noWait{Context: context.Background()}, b, lim, func(dst []byte, inv *Invalidation) []byte {
-		calls = append(calls, describe(string(inv.Key), inv.GTID, inv.File, inv.Start, inv.Time, inv.Read, string(inv.Schema)))
+		calls = append(calls, describe(string(inv.Key), inv.GTID, inv.File, inv.Start, inv.Time, inv.Read, inv.Cause, string(inv.Schema), string(inv.Table)))
 		return mc.encode(dst, string(inv.Key))
 	})
 	if errors.Is(err, ErrFellOut) {
@@ -659,6 +661,9 @@ func (m *model) takeFrom(t *rapid.T, mc *modelCursor, lim Limits) bool {
 	return true
 }
 
+// table is what the nth key of a transaction is about.
+func table(n int) string { return fmt.Sprint("t", n/10) }
+
 func describe(args ...any) string { return fmt.Sprint(args...) }
 
 // encode leaves some keys to others.
@@ -691,7 +696,7 @@ func (m *model) expect(mc *modelCursor, lim Limits, upTo uint64) (commands, call
 			break
 		}
 		tx, key := i.tx, i.tx.keys[i.n]
-		calls = append(calls, describe(key, tx.gtid, i.file, i.start, int64(1000+tx.id), int64(2000+tx.id), "shop"))
+		calls = append(calls, describe(key, tx.gtid, i.file, i.start, int64(1000+tx.id), int64(2000+tx.id), Tag, "shop", table(i.n)))
 		command := string(mc.encode(nil, key))
 		if command == "" {
 			continue

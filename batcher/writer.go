@@ -254,7 +254,9 @@ func (w *Writer) Idle(end uint64) error {
 	if _, err := w.Begin(Transaction{Start: end}); err != nil {
 		return err
 	}
-	return w.End(end)
+	err := w.End(end)
+	w.Abort() // if there was no room for it
+	return err
 }
 
 // Abort says that the open transaction breaks off here. If it comes again, Begin

@@ -33,13 +33,19 @@ func newRunCommand(env environment) *cobra.Command {
 		if err := c.RequireSource(); err != nil {
 			return err
 		}
-		if dryRun {
-			return dryRunDaemon(cmd.Context(), s, c)
+		daemon := dryRunDaemon
+		if !dryRun {
+			daemon = runDaemon
+			if err := c.RequireClusters(); err != nil {
+				return err
+			}
 		}
-		if err := c.RequireClusters(); err != nil {
-			return err
+		ctx := cmd.Context()
+		err = daemon(ctx, s, c)
+		if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
+			return nil // told to stop before there was anything to drain
 		}
-		return runDaemon(cmd.Context(), s, c)
+		return err
 	}
 	return cmd
 }
