@@ -149,7 +149,7 @@ func (d *dump) take(e *event, raw []byte) error {
 		if cut < headerSize {
 			return d.protocolError("an event of %d bytes, expected one with a checksum", len(raw))
 		}
-		want, got := binary.LittleEndian.Uint32(raw[cut:]), crc32.ChecksumIEEE(raw[:cut])
+		want, got := binary.LittleEndian.Uint32(raw[cut:]), checksum(raw[:cut])
 		if want != got {
 			return &CorruptError{File: d.name, Offset: e.start, What: checksumError(want, got, len(raw))}
 		}

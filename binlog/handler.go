@@ -80,7 +80,8 @@ type Handler interface {
 	// files before this one.
 	Checkpoint(file string) error
 	// Idle: all that has arrived has been handed over; the reading is about to
-	// wait for more. offset is how far the log has been read.
+	// wait for more. offset is how far the file last named has been read; 0 where
+	// that is nothing to go by, as on the way into the next file.
 	Idle(offset uint64) error
 	// Warn: something that may have carried keys could not be read as such.
 	Warn(w Warning)

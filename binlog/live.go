@@ -311,12 +311,17 @@ func (r *liveReading) run() error {
 }
 
 // idle: all that has arrived has been handed over. Between transactions the
-// position moves with the log, also over what held none.
+// position moves with the log, also over what held none. It does not move into a
+// file whose head has not come, nor back: a dump by GTID begins at a file's head,
+// and passes in silence what has been executed.
 func (r *liveReading) idle() error {
-	if r.parser.state == idle && r.file.Name != "" && r.name == r.file.Name {
-		r.pos.File, r.pos.Offset = r.file, max(r.dump.offset, firstOffset)
+	offset := max(r.dump.offset, firstOffset)
+	back, ok := r.pos.behind(r.file, offset)
+	if r.parser.state != idle || r.file.Name == "" || r.name != r.file.Name || ok && back {
+		return r.parser.h.Idle(0)
 	}
-	return r.parser.h.Idle(r.dump.offset)
+	r.pos.File, r.pos.Offset = r.file, offset
+	return r.parser.h.Idle(offset)
 }
 
 // dumpRequest is what a dump is asked for with.

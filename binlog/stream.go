@@ -209,7 +209,7 @@ func (s *stream) next(e *event) error {
 			return s.corrupt(fmt.Sprintf("expected an event with a checksum, found %d bytes", size), nil)
 		}
 		cut := size - checksumSize
-		if want, got := binary.LittleEndian.Uint32(raw[cut:]), crc32.ChecksumIEEE(raw[:cut]); got != want {
+		if want, got := binary.LittleEndian.Uint32(raw[cut:]), checksum(raw[:cut]); got != want {
 			return s.corrupt(checksumError(want, got, size), nil)
 		}
 		body = raw[headerSize:cut]

@@ -128,6 +128,9 @@ func (v *verifier) fresh() ([]byte, error) {
 		return nil, errQuit
 	}
 	b := v.batch
+	if b.events == nil {
+		b.events = make([]event, 0, batchEvents) // the log is not a small one
+	}
 	b.events, b.path, b.begins, b.err = b.events[:0], path, false, nil
 	if len(b.buf) != bufferSize {
 		b.buf = make([]byte, bufferSize) // it had grown for a huge event
@@ -175,8 +178,9 @@ func (v *verifier) file(path string) error {
 				return err
 			}
 		}
-		var e event
-		if err := s.next(&e); err != nil {
+		b := v.batch
+		e := b.slot()
+		if err := s.next(e); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
@@ -185,8 +189,20 @@ func (v *verifier) file(path string) error {
 		if s.format.version == "" {
 			return &CorruptError{File: name, Offset: e.start, What: fmt.Sprintf("expected a format description event first, found one of type %d", e.kind)}
 		}
-		v.batch.events = append(v.batch.events, e)
+		if v.batch != b {
+			*v.batch.slot() = *e // it did not fit behind the others
+		}
+		v.batch.events = v.batch.events[:len(v.batch.events)+1]
 	}
+}
+
+// slot is where the next event goes.
+func (b *verified) slot() *event {
+	n := len(b.events)
+	if n == cap(b.events) {
+		b.events = append(b.events, event{})[:n]
+	}
+	return &b.events[:n+1][n]
 }
 
 // follow hands the batches to take, one after the other, until the files end, take

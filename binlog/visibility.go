@@ -115,15 +115,19 @@ func (v *Visibility) Barrier() *Barrier { return &Barrier{v: v} }
 
 // Barrier waits for transactions to become visible, over a connection of its own.
 type Barrier struct {
-	v      *Visibility
-	server *Server
-	retry  backoff.Backoff
+	v       *Visibility
+	server  *Server
+	retry   backoff.Backoff
+	learner *learner // nil: none is under way
 }
 
 const (
 	// barrierWait is how long one statement waits, so that a change of the source
 	// is noticed.
 	barrierWait = time.Second
+	// learnWait is how long a look for Binlog_checkpoint events may take: as long as a
+	// stall of the source does.
+	learnWait = time.Hour
 	// stallWarning is how long a wait goes on before it is said, and said again.
 	stallWarning = 5 * time.Second
 	// snapshotPause is between two looks at the snapshot: doubling up to its limit.
@@ -138,6 +142,7 @@ func (b *Barrier) Wait(ctx context.Context, p *Pending) error {
 	if b.v.cfg.Mode == VisibilityDelay {
 		return sleepUntil(ctx, time.UnixMicro(p.Read).Add(b.v.cfg.Delay))
 	}
+	defer b.stopLearner()
 	began := time.Now()
 	said := began
 	for {
@@ -167,6 +172,7 @@ func (b *Barrier) Wait(ctx context.Context, p *Pending) error {
 
 // Close ends the connection, if there is one.
 func (b *Barrier) Close() {
+	b.stopLearner()
 	if b.server != nil {
 		_ = b.server.Close() // it is of no more use
 		b.server = nil
@@ -226,6 +232,7 @@ func (b *Barrier) snapshot(ctx context.Context, p *Pending) (bool, error) {
 		return true, nil
 	}
 	pause := snapshotPause
+	asked := false
 	for until := time.Now().Add(barrierWait); ; {
 		file, pos, err := b.look(ctx)
 		if err != nil {
@@ -235,17 +242,17 @@ func (b *Barrier) snapshot(ctx context.Context, p *Pending) (bool, error) {
 		if visibleAt(p, file, pos, named) {
 			return true, nil
 		}
-		if named == "" {
+		late := time.Now().After(until)
+		// The event that names the newest file may lie where the reading does not
+		// come: in front of its start, or behind a Log that is full.
+		if newer(file, named) && (late || named == "" && !asked) {
+			asked = true
 			if err := b.learn(ctx, file); err != nil {
 				return false, err
 			}
-			if b.v.named() != "" {
-				continue
-			}
 		}
-		if time.Now().After(until) {
-			// The event may lie where the reading, whose Log is full, does not come.
-			return false, b.learn(ctx, file)
+		if late {
+			return false, nil
 		}
 		if err := sleepUntil(ctx, time.Now().Add(pause)); err != nil {
 			return false, err
@@ -293,24 +300,71 @@ func (b *Barrier) look(ctx context.Context) (file string, pos uint64, err error)
 	return file, pos, nil
 }
 
-// learn finds the newest Binlog_checkpoint event of the file that is being written:
-// in its head, where it usually stands, or anywhere.
+// learner is a look for the newest Binlog_checkpoint event, over a connection of its
+// own. While commits stall, MariaDB may hold the lock of its log and keep the look
+// waiting. That is let wait for as long as it takes: a connection that is given up
+// hangs in the server all the same, and the next one would hang beside it.
+type learner struct {
+	stop context.CancelFunc
+	done chan error // has the outcome, at the end
+}
+
+// learn begins to look for the newest Binlog_checkpoint event of the file that is
+// being written, unless that is under way. Its error is that of the look before.
 func (b *Barrier) learn(ctx context.Context, current string) error {
-	const head = 50 // events
-	rows, err := b.server.Query(ctx, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' LIMIT %d", current, head))
+	if b.learner != nil {
+		select {
+		case err := <-b.learner.done:
+			b.learner.stop()
+			b.learner = nil
+			if err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	l := &learner{stop: stop, done: make(chan error, 1)}
+	b.learner = l
+	cfg := b.server.cfg
+	go func() { l.done <- b.v.learn(ctx, cfg, current) }()
+	return nil
+}
+
+// stopLearner ends the look that is under way, if there is one.
+func (b *Barrier) stopLearner() {
+	if b.learner == nil {
+		return
+	}
+	b.learner.stop()
+	<-b.learner.done // whatever it is: it was not waited for
+	b.learner = nil
+}
+
+// learn looks in the head of the file that is being written, where the event usually
+// stands, or anywhere in it.
+func (v *Visibility) learn(ctx context.Context, cfg ServerConfig, current string) error {
+	server, err := Connect(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }() // it has said what was asked
+	const head = 50                       // events
+	rows, err := server.QueryWithin(ctx, learnWait, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' LIMIT %d", current, head))
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
 		if len(r) >= 6 && r[2] == "Binlog_checkpoint" {
-			b.v.Checkpoint(r[5])
+			v.Checkpoint(r[5])
 		}
 	}
-	if len(rows) < head || !newer(current, b.v.named()) {
+	if len(rows) < head || !newer(current, v.named()) {
 		return nil
 	}
-	l := NewLive(LiveConfig{Servers: []ServerConfig{b.server.cfg}})
-	return l.walk(ctx, Position{File: File{Name: current}, Offset: firstOffset}, &checkpoints{v: b.v, file: current})
+	l := NewLive(LiveConfig{Servers: []ServerConfig{cfg}})
+	return l.walk(ctx, Position{File: File{Name: current}, Offset: firstOffset}, &checkpoints{v: v, file: current})
 }
 
 // checkpoints is a Handler that looks for Binlog_checkpoint events in one file.

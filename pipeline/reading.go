@@ -419,8 +419,10 @@ func (r *reading) Checkpoint(file string) error {
 func (r *reading) Idle(offset uint64) error {
 	r.stale = true
 	r.count()
-	if err := r.w.Idle(offset); err != nil && !errors.Is(err, batcher.ErrFull) {
-		return err // if there is no room to say how far the log was read, it is said later
+	if offset > 0 {
+		if err := r.w.Idle(offset); err != nil && !errors.Is(err, batcher.ErrFull) {
+			return err // if there is no room to say how far the log was read, it is said later
+		}
 	}
 	r.publish()
 	return nil

@@ -58,18 +58,21 @@ type End uint8
 const (
 	// Commit: an Xid event, as transactions of InnoDB end.
 	Commit End = iota
-	// CommitQuery and RollbackQuery: a Query event COMMIT or ROLLBACK, as groups end
-	// that wrote to tables without transactions.
+	// CommitQuery: a Query event COMMIT, as groups end that wrote to tables without
+	// transactions.
 	CommitQuery
+	// RollbackQuery: a Query event ROLLBACK, as such groups may end on MariaDB.
 	RollbackQuery
 	// Alone: nothing. The one statement, a Query, is the whole group, as with DDL.
 	Alone
-	// Prepare: XA PREPARE. OnePhase: XA COMMIT … ONE PHASE.
+	// Prepare: XA PREPARE.
 	Prepare
+	// OnePhase: XA COMMIT … ONE PHASE.
 	OnePhase
-	// XACommit and XARollback: the group is the decision on a prepared XA
-	// transaction, and has no statements.
+	// XACommit: the group is the decision on a prepared XA transaction, and has no
+	// statements.
 	XACommit
+	// XARollback: the same, the other way.
 	XARollback
 	// Broken: nothing, though there should be something, as a crash can leave it.
 	Broken
