@@ -183,7 +183,7 @@ func (l *Log) Free() int64 {
 
 func (l *Log) freeBytes() int64 {
 	used := uint64(l.chunks)
-	if f, ok := l.fastest(); ok {
+	if f, ok := l.pace(); ok {
 		used = l.last.number - f + 1
 	}
 	return int64(l.maxChunks-int(used)) * int64(l.chunkBytes)
@@ -227,9 +227,9 @@ func (l *Log) canJoin(pos binlog.Position) bool {
 	return l.base.IsZero() || pos.Equal(l.base) || pos.Covers(l.base)
 }
 
-// fastest is the number of the chunk in which the acknowledged place of the cursor
-// is that the writer keeps pace with. mu is held.
-func (l *Log) fastest() (number uint64, ok bool) {
+// pace is how far the cursor has acknowledged that the writer keeps pace with: the
+// number of the chunk it is in. Not ok if there is no cursor. mu is held.
+func (l *Log) pace() (number uint64, ok bool) {
 	for _, c := range l.cursors {
 		switch {
 		case !ok:
@@ -249,7 +249,7 @@ func (l *Log) grow() (*chunk, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.chunks == l.maxChunks {
-		if f, ok := l.fastest(); !ok || f <= l.oldest.number {
+		if f, ok := l.pace(); !ok || f <= l.oldest.number {
 			return nil, ErrFull
 		}
 		if err := l.dropOldest(); err != nil {
@@ -286,7 +286,7 @@ func (l *Log) dropOldest() error {
 		return err
 	}
 	// The fastest cursor may have been closed meanwhile.
-	if f, ok := l.fastest(); !ok || f <= l.oldest.number {
+	if f, ok := l.pace(); !ok || f <= l.oldest.number {
 		return ErrFull
 	}
 	c := l.oldest

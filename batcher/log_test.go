@@ -306,6 +306,34 @@ func TestOnlyWhoIsAWholeLogBehindFallsOut(t *testing.T) {
 	}
 }
 
+func TestNobodyFallsOutWhereTheSlowestIsWaitedFor(t *testing.T) {
+	l := NewLog(Config{Bytes: 4 * minChunk, ChunkBytes: minChunk, KeepSlowest: true})
+	w := l.Writer()
+	l.SetVisible(AllVisible)
+	fast, slow := newCursor(t, l), newCursor(t, l)
+	n := fill(t, w, 1)
+	if got := takeAll(t, fast); len(got) != n {
+		t.Fatalf("took %d keys of %d", len(got), n)
+	}
+	if l.Free() != 0 {
+		t.Fatalf("%d bytes free, and the slow cursor has acknowledged nothing", l.Free())
+	}
+	if err := w.Key(make([]byte, MaxKey)); !errors.Is(err, ErrFull) {
+		t.Fatalf("appended to what the slow cursor has not acknowledged: %v", err)
+	}
+	if got := takeAll(t, slow); len(got) != n {
+		t.Fatalf("took %d keys of %d", len(got), n)
+	}
+	must(t, w.Key(make([]byte, MaxKey)))
+	// One that is closed is not waited for.
+	slow.Close()
+	must(t, w.End(200))
+	fill(t, w, 2)
+	if takeAll(t, fast); l.Free() == 0 {
+		t.Fatal("waits for a cursor that is closed")
+	}
+}
+
 func TestTheLastCursorNeverFallsOut(t *testing.T) {
 	l, w := newTestLog(t, 4)
 	l.SetVisible(AllVisible)

@@ -17,9 +17,11 @@ type start struct {
 	// sets it, Ack reads it too.
 	until atomic.Uint64
 	// walked is what lay before the Log's oldest record and everything walked past
-	// since, nil once until is known; passed counts. Next's goroutine's.
-	walked *binlog.Position
-	passed int
+	// since, up to the seq farthest; nil once until is known. passed counts. These
+	// are Next's goroutine's.
+	walked   *binlog.Position
+	farthest uint64
+	passed   int
 }
 
 const never = ^uint64(0)
@@ -50,10 +52,14 @@ func (s *start) executedRun(p *place) bool {
 	return s.executed(p, max(p.end, 1)-1)
 }
 
-// pass notes that the transaction or run that p has just passed lies behind. One
-// that cannot be folded leaves walked short of covering the start, and so the
-// question is asked for ever: slower, but right.
+// pass notes that the transaction or run that p has just passed lies behind, if it
+// has not been passed before (Rewind). One that cannot be folded leaves walked short
+// of covering the start, and so the question is asked for ever: slower, but right.
 func (s *start) pass(p *place) {
+	if p.seq <= s.farthest {
+		return
+	}
+	s.farthest = p.seq
 	f := folding{pos: s.walked}
 	if f.add(p) != nil || f.flush(&p.inv.File) != nil {
 		return

@@ -3,6 +3,7 @@ package batcher
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,7 @@ func TestASecondDeleteFollowsTheFirstAtItsDelay(t *testing.T) {
 		must(t, err)
 
 		// The leader acknowledges one transaction a millisecond.
-		acked := map[string]time.Time{}
+		var acked sync.Map // by key, when
 		seen := make(chan int)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -32,7 +33,8 @@ func TestASecondDeleteFollowsTheFirstAtItsDelay(t *testing.T) {
 					return
 				}
 				for _, key := range strings.Fields(string(b.Wire)) {
-					after := time.Since(acked[key])
+					at, _ := acked.Load(key)
+					after := time.Since(at.(time.Time))
 					if after < delay || after > delay+delay/grains {
 						t.Errorf("%s was taken %v after the leader acknowledged it", key, after)
 					}
@@ -51,7 +53,7 @@ func TestASecondDeleteFollowsTheFirstAtItsDelay(t *testing.T) {
 			if n%500 == 0 {
 				time.Sleep(10 * delay) // idle
 			}
-			acked[key] = time.Now()
+			acked.Store(key, time.Now())
 			takeAll(t, leader)
 			synctest.Wait()
 			time.Sleep(time.Millisecond)

@@ -42,9 +42,8 @@ func (b *blaster) blast(ctx context.Context, addr string) (_ time.Duration, err 
 	for lines := 0; lines < b.keys; {
 		n, err := conn.Read(buf)
 		if err != nil {
-			err = errors.Join(fmt.Errorf("blaster: after %d of %d answers: %w", lines, b.keys, err), conn.Close())
-			<-written
-			return 0, err
+			err = fmt.Errorf("blaster: after %d of %d answers: %w", lines, b.keys, err)
+			return 0, errors.Join(err, conn.Close(), <-written)
 		}
 		lines += bytes.Count(buf[:n], []byte("\n"))
 	}

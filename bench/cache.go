@@ -97,7 +97,7 @@ func (c *cache) answer(conn net.Conn) error {
 	for {
 		n, err := conn.Read(buf[held:])
 		now := time.Now()
-		if err == io.EOF || errors.Is(err, syscall.ECONNRESET) {
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 			return nil // gone, perhaps without having read its last answers
 		}
 		if err != nil {

@@ -21,7 +21,7 @@ import (
 // benchObvious delivers a MySQL's log beside the program that one would write in an
 // afternoon: go-mysql's canal, a regular expression, and one Delete a key.
 func benchObvious(ctx context.Context, w *workbench) (err error) {
-	keys := w.scaled(60_000)
+	keys := w.scaled(200_000)
 	const perTx = 20
 	d, file, err := serverWithLog(ctx, w, servers.KindMySQL, func(path string, c binlogtest.Config) error {
 		return keyFile(path, c, keys, perTx)
@@ -67,15 +67,20 @@ func obvious(ctx context.Context, addr, file, cache string, keys int) (time.Dura
 	}
 	h := &obviousHandler{client: memcache.New(cache), left: keys, done: make(chan error, 1)}
 	log.SetEventHandler(h)
-	ended := make(chan error, 1)
-	go func() { ended <- log.RunFrom(mysql.Position{Name: file, Pos: 4}) }()
+	ended := make(chan struct{})
+	var failed error // to be read after ended
+	go func() {
+		defer close(ended)
+		failed = log.RunFrom(mysql.Position{Name: file, Pos: 4})
+	}()
 	var took time.Duration
 	select {
 	case err = <-h.done:
 		took = time.Since(began)
 		log.Close()
-		<-ended // says that it was closed
-	case err = <-ended:
+		<-ended
+	case <-ended:
+		err = failed
 		log.Close()
 	case <-ctx.Done():
 		err = context.Cause(ctx)
@@ -84,6 +89,9 @@ func obvious(ctx context.Context, addr, file, cache string, keys int) (time.Dura
 	}
 	if err = errors.Join(err, h.client.Close()); err != nil {
 		return 0, fmt.Errorf("canal: %w", err)
+	}
+	if took == 0 {
+		return 0, errors.New("canal ended before the last key")
 	}
 	return took, nil
 }

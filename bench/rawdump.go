@@ -110,7 +110,7 @@ func (d *dumpReader) next() ([]byte, error) {
 	}
 	packet := d.buf[:n]
 	if _, err := io.ReadFull(d.r, packet); err != nil {
-		return nil, fmt.Errorf("read the dump: %w", err)
+		return nil, fmt.Errorf("read the dump: %w", unexpected(err))
 	}
 	return packet[1:], nil
 }
@@ -121,14 +121,14 @@ func (d *dumpReader) drop() (int64, error) {
 	total := int64(0)
 	for {
 		n, err := d.head()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return total, nil
 		}
 		if err != nil {
 			return 0, err
 		}
 		if _, err := d.r.Discard(n); err != nil {
-			return 0, fmt.Errorf("read the dump: %w", err)
+			return 0, fmt.Errorf("read the dump: %w", unexpected(err))
 		}
 		total += int64(n) + 4
 	}
@@ -138,7 +138,7 @@ func (d *dumpReader) drop() (int64, error) {
 func (d *dumpReader) head() (size int, err error) {
 	h, err := d.r.Peek(5)
 	if err != nil {
-		return 0, fmt.Errorf("read the dump: %w", err)
+		return 0, fmt.Errorf("read the dump: %w", unexpected(err))
 	}
 	size = int(h[0]) | int(h[1])<<8 | int(h[2])<<16
 	switch status := h[4]; {
@@ -154,6 +154,14 @@ func (d *dumpReader) head() (size int, err error) {
 	}
 	_, err = d.r.Discard(4)
 	return size, err
+}
+
+// unexpected keeps a connection's end from being taken for the log's.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (d *dumpReader) close() error { return d.conn.Close() }

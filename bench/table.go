@@ -135,7 +135,7 @@ func (t *table) writeFile(path string) error {
 			fmt.Fprintf(&b, "\n%s\n", n)
 		}
 	}
-	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil { //nolint:gosec // for everybody to read
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	return nil

@@ -50,16 +50,16 @@ func tail(ctx context.Context, args []string) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = dump.close() }) // ends the reading below
 	defer stop()
-	answered := make(chan error, 1)
+	answered := make(chan struct{})
 	go func() {
-		_, err := io.Copy(io.Discard, conn)
-		answered <- err
+		defer close(answered)
+		_, _ = io.Copy(io.Discard, conn) // a connection that breaks is found by writing, too
 	}()
 	err = tailInto(dump, conn)
 	if ctx.Err() != nil {
 		err = nil // it was told to end
 	}
-	_ = conn.Close() // ends the goroutine, whose error that is
+	_ = conn.Close() // ends the goroutine
 	<-answered
 	return err
 }

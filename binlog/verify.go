@@ -118,7 +118,7 @@ func (v *verifier) turn() ([]byte, error) {
 
 // fresh hands the batch over and begins another.
 func (v *verifier) fresh() ([]byte, error) {
-	path := v.batch.path
+	path, had := v.batch.path, len(v.batch.events)
 	if err := v.send(); err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (v *verifier) fresh() ([]byte, error) {
 	}
 	b := v.batch
 	if b.events == nil {
-		b.events = make([]event, 0, batchEvents) // the log is not a small one
+		b.events = make([]event, 0, min(2*had, batchEvents))
 	}
 	b.events, b.path, b.begins, b.err = b.events[:0], path, false, nil
 	if len(b.buf) != bufferSize {

@@ -9,6 +9,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +28,10 @@ import (
 
 func TestMain(m *testing.M) {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy would tell of every cut
+	// Most of a test's time is waiting. A -parallel of the command line is read later.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	status := m.Run()
 	var failed []error
 	for _, s := range shared {
@@ -34,7 +39,12 @@ func TestMain(m *testing.M) {
 	}
 	failed = append(failed, binary.remove())
 	if status == 0 {
-		failed = append(failed, goleak.Find())
+		failed = append(failed, goleak.Find(
+			// toxiproxy leaves some behind on connections that it has cut.
+			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+			goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write"),
+		))
 	}
 	if err := errors.Join(failed...); err != nil {
 		fmt.Fprintln(os.Stderr, err)

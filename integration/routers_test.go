@@ -190,6 +190,28 @@ func TestPlainServersEachGetEveryDelete(t *testing.T) {
 	})
 }
 
+// A router that hangs up again and again ends no replay early.
+func TestReplayOutlastsARouterThatHangsUp(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t) // the source has no part in it
+	m := newCache(t)
+	w := newWire(t, m.Addr())
+	cfg := configure(t, db.url(), "clusters:", cluster("east", "routers", w.addr()))
+	s := db.session(t)
+	before := s.executed(t)
+	keys := db.numbered("k", 10_000)
+	fill(t, m, keys...)
+	for i := 0; i < len(keys); i += 100 {
+		s.commit(t, keys[i:i+100]...)
+	}
+	w.spoil(t, "upstream", "limit_data", "bytes", 50<<10)
+	p := cfg.replay(t, "--from", "gtid:"+before, "--match", "^"+db.schema+":")
+	if p.status != 0 || len(p.said("router lost")) == 0 {
+		t.Errorf("exit status %d, and it says %s", p.status, tail(p.stderr.String()))
+	}
+	mustBeGone(t, m, keys...)
+}
+
 // A transaction larger than the Log, to a router that takes it slower than the source
 // gives it, and for a while not at all.
 func TestTransactionLargerThanTheLogPasses(t *testing.T) {

@@ -176,11 +176,15 @@ func freshServerID() uint32 {
 
 // warnAbout says what of the source's settings should be known.
 func warnAbout(s *binlog.Settings, logger *slog.Logger) {
+	set := "SET PERSIST"
+	if s.Flavor == binlog.MariaDB {
+		set = "SET GLOBAL" // and in its configuration; it has no PERSIST
+	}
 	if s.Format != "ROW" {
-		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold; mend it with: SET PERSIST binlog_format = ROW", "binlog_format", s.Format)
+		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold; mend it with: "+set+" binlog_format = ROW", "binlog_format", s.Format)
 	}
 	if s.SyncBinlog != "1" {
-		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done; mend it with: SET PERSIST sync_binlog = 1", "sync_binlog", s.SyncBinlog)
+		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done; mend it with: "+set+" sync_binlog = 1", "sync_binlog", s.SyncBinlog)
 	}
 	if s.Replica && !s.LogReplicaUpdates {
 		logger.Warn("the source is a replica that does not log what it replicates: nothing of that arrives; mend it with: log_replica_updates = ON (log_slave_updates) in its configuration, then a restart")

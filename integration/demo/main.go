@@ -27,8 +27,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo: it takes no arguments, and -half of a second at least")
 		os.Exit(2)
 	}
-	// Until all is cleaned up, which is bounded, further signals do nothing.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Until all is cleaned up, which is bounded, further signals do nothing. SIGPIPE
+	// comes when who read the output has gone.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	d := newDemo(newScreen(os.Stdout), *half)
 	err := d.run(ctx)
 	interrupted := ctx.Err() != nil

@@ -70,6 +70,7 @@ func (s *source) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.db = sql.OpenDB(connector)
+	s.db.SetMaxIdleConns(32) // tests write from many sessions, again and again
 	t.Cleanup(func() { _ = s.db.Close() }) // the server may be gone
 }
 
@@ -215,6 +216,23 @@ func (s *source) rotate(t *testing.T) {
 
 // logs are the log's files, oldest first.
 func (s *source) logs(t *testing.T) []string { return s.names(t, "SHOW BINARY LOGS") }
+
+// snapshot is the log file that MariaDB's engine is said to have come to.
+func (s *source) snapshot(t *testing.T) string {
+	t.Helper()
+	return s.rows(t, "SHOW GLOBAL STATUS LIKE 'binlog_snapshot_file'")[0][1]
+}
+
+// connections counts those of mcsqueal.
+func (s *source) connections(t *testing.T) (n int) {
+	t.Helper()
+	for _, row := range s.rows(t, "SHOW PROCESSLIST") {
+		if row[1] == user {
+			n++
+		}
+	}
+	return n
+}
 
 // purge removes all log files but the newest.
 func (s *source) purge(t *testing.T) {

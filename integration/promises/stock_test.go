@@ -2,6 +2,7 @@ package promises
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -32,19 +33,37 @@ func newStock(t *testing.T, db *source, items int) *stock {
 	return s
 }
 
-// sell writes to one row.
-func (s *stock) sell(ctx context.Context, id int) error {
-	_, err := s.db.ExecContext(ctx, fmt.Sprintf("UPDATE %s stock SET sold = sold + 1 WHERE id = %d", tag(s.items[id]), id))
-	return err
+// sale writes to one row, and names its key.
+func (s *stock) sale(id int) string {
+	return fmt.Sprintf("UPDATE %s stock SET sold = sold + 1 WHERE id = %d", tag(s.items[id]), id)
 }
 
-// sellEach writes to some rows, each in a session of its own, and does not wait for
-// the commits; who is given them does.
+// sellEach writes to some rows, each in a session of its own, and commits all at once.
+// It does not wait for the commits; who is given them does.
 func (s *stock) sellEach(t *testing.T, from, until int) (commits func()) {
 	t.Helper()
-	var sessions errgroup.Group
-	for id := from; id < until; id++ {
-		sessions.Go(func() error { return s.sell(t.Context(), id) })
+	var written, sessions errgroup.Group
+	conns := make([]*sql.Conn, until-from)
+	for i := range conns {
+		written.Go(func() (err error) {
+			if conns[i], err = s.db.Conn(t.Context()); err != nil {
+				return err
+			}
+			if _, err = conns[i].ExecContext(t.Context(), "BEGIN"); err != nil {
+				return err
+			}
+			_, err = conns[i].ExecContext(t.Context(), s.sale(from+i))
+			return err
+		})
+	}
+	if err := written.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, conn := range conns {
+		sessions.Go(func() error {
+			_, err := conn.ExecContext(t.Context(), "COMMIT")
+			return errors.Join(err, conn.Close())
+		})
 	}
 	return func() {
 		t.Helper()
@@ -62,7 +81,7 @@ func (s *stock) churn(ctx context.Context, sessions int) (wait func() (sold int6
 		g.Go(func() error {
 			for ctx.Err() == nil {
 				// The statement outlives the context: it is committed or not.
-				if err := s.sell(context.WithoutCancel(ctx), rand.IntN(len(s.items))); err != nil {
+				if _, err := s.db.ExecContext(context.WithoutCancel(ctx), s.sale(rand.IntN(len(s.items)))); err != nil {
 					return err
 				}
 				sold.Add(1)

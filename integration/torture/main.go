@@ -69,7 +69,8 @@ type options struct {
 	lasts time.Duration // storms and lulls together
 	// patience is how long after a storm everything may take to be gone.
 	patience time.Duration
-	race     bool   // the command is built with the race detector
+	program  string // the command; empty: it is built
+	race     bool   // it is built with the race detector
 	keep     string // the folder in which a log is kept when something was wrong
 	progress io.Writer
 	// forgetful makes each restart of the daemon begin without its checkpoint, so that
@@ -90,6 +91,7 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 	seed := flags.String("seed", getenv("TORTURE_SEED"), "what happens and when follows from this `number` (TORTURE_SEED); without it, another one each time")
 	flavor := flags.String("flavor", or(getenv("TORTURE_FLAVOR"), "mysql"), "the source: mysql or mariadb (TORTURE_FLAVOR)")
 	flags.DurationVar(&o.patience, "patience", patience, "how long after a storm every key may take to be gone")
+	flags.StringVar(&o.program, "mcsqueal", "", "torture this `program` instead of what this checkout builds")
 	flags.BoolVar(&o.race, "race", false, "build mcsqueal with the race detector")
 	flags.StringVar(&o.keep, "keep", os.TempDir(), "the `folder` in which the daemon's log is kept when something was wrong")
 	if err := flags.Parse(args); err != nil {

@@ -84,12 +84,14 @@ func newWorld(ctx context.Context, o options, dir string) (_ *world, err error) 
 			err = errors.Join(err, w.close())
 		}
 	}()
-	var program string
+	program := o.program
 	starting, startCtx := errgroup.WithContext(ctx)
-	starting.Go(func() (err error) {
-		program, err = build(startCtx, dir, o.race)
-		return err
-	})
+	if program == "" {
+		starting.Go(func() (err error) {
+			program, err = build(startCtx, dir, o.race)
+			return err
+		})
+	}
 	starting.Go(func() (err error) {
 		w.db, err = startDatabase(startCtx, o.kind, w.settings)
 		return err

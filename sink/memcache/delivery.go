@@ -67,8 +67,12 @@ func newDelivery(s *Sink, cursor *batcher.Cursor, conn *mcconn.Conn, retry *back
 // connection's end, which it reports itself.
 var errLost = errors.New("the connection has ended")
 
-// send fills batches and writes them. It returns io.EOF when the cursor has come
-// to the log's end and everything is acknowledged.
+// errEnd says that the cursor has come to the log's end and everything is
+// acknowledged. It is not io.EOF, by which a connection says that the peer hung up.
+var errEnd = errors.New("everything is acknowledged")
+
+// send fills batches and writes them. It returns errEnd when there is nothing more
+// to come.
 func (d *delivery) send(ctx context.Context) error {
 	encode := d.encode
 	for {
@@ -89,8 +93,10 @@ func (d *delivery) send(ctx context.Context) error {
 		default:
 			err = d.next(ctx, f, wait, encode)
 		}
-		if errors.Is(err, io.EOF) && !d.settled() {
-			err = errWait
+		if errors.Is(err, io.EOF) {
+			if err = errWait; d.settled() {
+				err = errEnd
+			}
 		}
 		switch {
 		case errors.Is(err, errWait):

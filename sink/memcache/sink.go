@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"regexp"
@@ -170,9 +169,8 @@ func (s *Sink) dial(ctx context.Context) (*mcconn.Conn, error) {
 	return conn, nil
 }
 
-// deliver runs one connection. It is done when the cursor is: with io.EOF, which
-// becomes nil, or with an error of its own. Otherwise err is what ended the
-// connection.
+// deliver runs one connection. It is done when the cursor is: with nil at the log's
+// end, or with the cursor's error. Otherwise err is what ended the connection.
 func (s *Sink) deliver(ctx context.Context, cursor *batcher.Cursor, conn *mcconn.Conn, retry *backoff.Backoff) (done bool, err error) {
 	d := newDelivery(s, cursor, conn, retry)
 	stop := context.AfterFunc(ctx, conn.Close)
@@ -190,7 +188,7 @@ func (s *Sink) deliver(ctx context.Context, cursor *batcher.Cursor, conn *mcconn
 	ended := <-received
 	d.abandon()
 	switch {
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, errEnd):
 		return true, nil
 	case errors.Is(err, batcher.ErrFellOut), errors.Is(err, batcher.ErrClosed):
 		return true, err
