@@ -255,8 +255,8 @@ func TestFailoverDropsWhatIsNotVisible(t *testing.T) {
 		t.Fatalf("watermark %d, last appended %d: something would be waited for that is gone", l.Visible(), l.Appended())
 	}
 	must(t, w.File(binlog.File{Name: "other.000007", Server: "b"}))
-	if new := appendTransaction(t, w, 4, "d"); new <= seq+1 {
-		t.Fatalf("seq %d was given before", new)
+	if again := appendTransaction(t, w, 4, "d"); again <= seq+1 {
+		t.Fatalf("seq %d was given before", again)
 	}
 	w.Publish()
 	l.SetVisible(AllVisible)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,15 @@ const (
 	exitGap    = 3
 )
 
+// heapGrowth is how far the heap may grow, in percent, before what is no longer used
+// is given back. Most of the heap is the Log, which stays, and next to nothing is
+// allocated beside it: the usual 100 would only double what is resident.
+const heapGrowth = 25
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	status := run(ctx, os.Args[1:], environment{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, uid: os.Getuid(),
