@@ -13,6 +13,7 @@ import (
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/binlog/binlogtest"
 	"github.com/mcsqueal/mcsqueal/checkpoint"
+	"github.com/mcsqueal/mcsqueal/sink/stdout"
 )
 
 // discard takes every batch and acknowledges it at once.
@@ -37,9 +38,16 @@ func (discard) Run(ctx context.Context, c *batcher.Cursor) error {
 	}
 }
 
-// BenchmarkFiles is the hot path from a log file to a batch: a transaction of eight
-// events of about 100 bytes that names one key.
+// BenchmarkFiles is the hot path from a log file to a batch, or to a dry run's line:
+// a transaction of eight events of about 100 bytes that names one key.
 func BenchmarkFiles(b *testing.B) {
+	b.Run("batches", func(b *testing.B) { benchmarkFiles(b, func() Sink { return discard{} }) })
+	b.Run("lines", func(b *testing.B) {
+		benchmarkFiles(b, func() Sink { return stdout.New(stdout.Config{Out: io.Discard}) })
+	})
+}
+
+func benchmarkFiles(b *testing.B, sink func() Sink) {
 	path := filepath.Join(b.TempDir(), "bin.000001")
 	file, err := os.Create(path)
 	if err != nil {
@@ -66,7 +74,7 @@ func BenchmarkFiles(b *testing.B) {
 		p, err := New(Config{
 			Open:     func() (Source, *binlog.Visibility) { return Files(files), nil },
 			Together: true, Tags: []string{"mc"}, Spool: spool,
-			Clusters: []Cluster{{Name: "none", Connections: []Connection{{Sink: discard{}}}}},
+			Clusters: []Cluster{{Name: "none", Connections: []Connection{{Sink: sink()}}}},
 		})
 		if err != nil {
 			b.Fatal(err)

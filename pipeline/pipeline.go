@@ -225,7 +225,9 @@ func (p *Pipeline) outcome(ctx context.Context, errs chan error) error {
 	p.mu.Lock()
 	main := p.main
 	p.mu.Unlock()
-	if ctx.Err() == nil && main.err != nil && !errors.As(main.err, new(*binlog.GapError)) {
+	// When no lane is left the reading is told to end, which is no failure of its own.
+	told := errors.Is(main.err, context.Canceled)
+	if ctx.Err() == nil && main.err != nil && !told && !errors.As(main.err, new(*binlog.GapError)) {
 		others = append(others, main.err)
 	}
 	if err := errors.Join(others...); err != nil {

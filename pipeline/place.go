@@ -16,13 +16,9 @@ func (p *Pipeline) startMain(ctx context.Context) error {
 	var at []binlog.Position
 	for _, c := range p.clusters {
 		if p.cfg.Verify != nil {
-			var gap *binlog.GapError
-			err := p.cfg.Verify(ctx, c.From)
-			if errors.As(err, &gap) {
+			// A source that cannot be asked just now is met by the reading, which waits for it.
+			if errors.As(p.cfg.Verify(ctx, c.From), new(*binlog.GapError)) {
 				continue // its lanes will meet it
-			}
-			if err != nil {
-				return err
 			}
 		}
 		at = append(at, c.From)
@@ -44,7 +40,8 @@ func (p *Pipeline) startMain(ctx context.Context) error {
 		if p.cfg.Distance != nil {
 			d, err := p.cfg.Distance(ctx, q, newest)
 			if err != nil {
-				return err
+				p.cfg.Logger.Warn("it cannot be found out how far behind a cluster is; it catches up by itself", "position", q.String(), "error", err)
+				continue
 			}
 			if d < 0 || d > p.cfg.LogBytes {
 				continue

@@ -161,6 +161,9 @@ func appendField(dst []byte, name string, value []byte) []byte {
 // appendText appends the inside of a JSON string; bytes that are not UTF-8 become
 // U+FFFD, as in encoding/json.
 func appendText(dst, s []byte) []byte {
+	if plain(s) {
+		return append(dst, s...)
+	}
 	const hex = "0123456789abcdef"
 	for i, r := range string(s) {
 		switch {
@@ -179,4 +182,15 @@ func appendText(dst, s []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// plain tells whether nothing in s needs a second look, as in nearly all names and
+// keys.
+func plain(s []byte) bool {
+	for _, c := range s {
+		if c < 0x20 || c >= 0x80 || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
