@@ -26,7 +26,7 @@ func liveOf(ctx context.Context, w *workbench, k servers.Kind) (err error) {
 	flavor := flavorOf(k)
 	keys := 0
 	d, file, err := serverWithLog(ctx, w, k, func(path string, c binlogtest.Config) (err error) {
-		_, keys, err = eventFile(path, c, w.scaled(128<<20), 100)
+		_, keys, err = eventFile(path, c, w.scaled(128<<20), 100, 1)
 		return err
 	})
 	if err != nil {

@@ -25,18 +25,23 @@ func logFile(path string, c binlogtest.Config, write func(l *binlogtest.Writer))
 
 // eventFile writes a log file of about size bytes whose events have about each
 // bytes on average, and tells how many keys it names. Every transaction is one
-// statement that inserts a few rows and names one key, as a busy application's does.
-func eventFile(path string, c binlogtest.Config, size, each int) (bytes int64, keys int, err error) {
+// statement that inserts a few rows, as a busy application's does, and one in every
+// names a key; the others have a comment of another kind.
+func eventFile(path string, c binlogtest.Config, size, each, every int) (bytes int64, keys int, err error) {
 	bytes, err = logFile(path, c, func(l *binlogtest.Writer) {
 		const rows = 3
 		// A transaction's events: GTID, BEGIN, text, table, rows, commit. What stands
 		// around the rows' contents is measured on the first.
 		rowBytes := 0
-		for ; l.Err() == nil && l.Offset() < uint64(size); keys++ {
+		for i := 0; l.Err() == nil && l.Offset() < uint64(size); i++ {
 			before := l.Offset()
-			text := fmt.Sprintf("INSERT INTO shop.orders /* mc: user:%d:orders */ (id, v) VALUES (%[1]d, ?)", keys)
+			text := fmt.Sprintf("INSERT INTO shop.orders /* by: user:%d:orders */ (id, v) VALUES (%[1]d, ?)", i)
+			if i%every == 0 {
+				text = strings.Replace(text, "by", "mc", 1)
+				keys++
+			}
 			l.Transaction(binlogtest.Tx{Statements: []binlogtest.Stmt{{Text: text, Schema: "shop", Table: "orders", Rows: rows, RowBytes: rowBytes}}})
-			if keys == 0 {
+			if i == 0 {
 				events := 5 + rows
 				if c.Flavor == binlog.MariaDB {
 					events-- // no BEGIN

@@ -26,7 +26,7 @@ func TestEventsAreAsLargeAsAskedFor(t *testing.T) {
 	for _, flavor := range []binlog.Flavor{binlog.MySQL, binlog.MariaDB} {
 		for _, each := range []int{100, 2000} {
 			path := filepath.Join(t.TempDir(), "log")
-			size, keys, err := eventFile(path, binlogtest.Config{Flavor: flavor}, 1<<20, each)
+			size, keys, err := eventFile(path, binlogtest.Config{Flavor: flavor}, 1<<20, each, 3)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +53,7 @@ func TestEventsAreAsLargeAsAskedFor(t *testing.T) {
 
 func TestTheBareLoopVerifiesChecksums(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	if _, _, err := eventFile(path, binlogtest.Config{}, 1<<20, 100); err != nil {
+	if _, _, err := eventFile(path, binlogtest.Config{}, 1<<20, 100, 1); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := bareLoop(path); err != nil {

@@ -32,19 +32,22 @@ func (e *GapError) Error() string {
 func (e *GapError) Unwrap() error { return e.Err }
 
 // Verify tells whether the source has what follows a position: a *GapError says
-// that none of its servers has, any other error that it could not be found out.
+// that none of its servers has, any other error that it could not be found out. Any
+// goroutine may call it.
 func (l *Live) Verify(ctx context.Context, pos Position) error {
 	var gap *GapError
 	var errs []error
-	for range l.cfg.Servers {
-		err := l.verifyCurrent(ctx, pos)
+	n := int32(len(l.cfg.Servers))
+	for i, first := int32(0), l.current.Load(); i < n; i++ {
+		at := (first + i) % n
+		err := l.verifyAt(ctx, l.cfg.Servers[at], pos)
 		if err == nil {
+			l.current.Store(at)
 			return nil
 		}
 		if !errors.As(err, &gap) {
 			errs = append(errs, err)
 		}
-		l.next()
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -52,8 +55,8 @@ func (l *Live) Verify(ctx context.Context, pos Position) error {
 	return gap
 }
 
-func (l *Live) verifyCurrent(ctx context.Context, pos Position) error {
-	server, err := Connect(ctx, l.Server())
+func (l *Live) verifyAt(ctx context.Context, cfg ServerConfig, pos Position) error {
+	server, err := Connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -87,10 +90,9 @@ func (l *Live) verify(ctx context.Context, server *Server, settings *Settings, p
 		if missing := pos.GTIDs.Missing(purged); !missing.Empty() {
 			return gap("it has purged log files that are still needed", missing)
 		}
-		if settings.Flavor == MySQL {
-			return nil // sets say all there is to say
-		}
 	}
+	// A log that was reset uses its GTIDs again, under the same server's name: only
+	// its files tell.
 	if !sameServer || pos.File.Name == "" {
 		return nil
 	}
@@ -99,19 +101,28 @@ func (l *Live) verify(ctx context.Context, server *Server, settings *Settings, p
 		return err
 	}
 	newest := File{Name: logs[len(logs)-1]}
-	if order, ok := (File{Name: pos.File.Name}).Compare(newest); !ok || order > 0 {
+	order, ok := File{Name: pos.File.Name}.Compare(newest)
+	if ok && order > 0 || !ok && !byGTID {
 		return gap(fmt.Sprintf("its newest log file is %s: its log was reset", newest.Name), nil)
 	}
 	if !slices.Contains(logs, pos.File.Name) {
-		if byGTID {
-			return nil // the server finds the place by GTID, or says that it cannot
+		if !byGTID {
+			return gap(fmt.Sprintf("it has the log files %s to %s", logs[0], newest.Name), nil)
 		}
-		return gap(fmt.Sprintf("it has the log files %s to %s", logs[0], newest.Name), nil)
+		// All that was executed at the position stood in files that are gone.
+		head, err := l.head(ctx, server, logs[0])
+		if err != nil {
+			return err
+		}
+		if missing := head.GTIDs.Missing(pos.GTIDs); !missing.Empty() {
+			return gap(fmt.Sprintf("its log files begin with %s, in front of which not all was executed that has been delivered: its log was reset", logs[0]), missing)
+		}
+		return nil
 	}
 	if pos.File.Created.IsZero() {
 		return nil
 	}
-	head, err := l.scan(ctx, Position{File: File{Name: pos.File.Name}, Offset: firstOffset}, func(*Transaction) bool { return true })
+	head, err := l.head(ctx, server, pos.File.Name)
 	if err != nil {
 		return err
 	}
@@ -120,6 +131,13 @@ func (l *Live) verify(ctx context.Context, server *Server, settings *Settings, p
 			pos.File.Name, head.File.Created, pos.File.Created), nil)
 	}
 	return nil
+}
+
+// head is the position at the head of a log file.
+func (l *Live) head(ctx context.Context, server *Server, name string) (Position, error) {
+	cfg := l.cfg
+	cfg.Servers = []ServerConfig{server.cfg}
+	return NewLive(cfg).scan(ctx, Position{File: File{Name: name}, Offset: firstOffset}, func(*Transaction) bool { return true })
 }
 
 // executed gives what the server has executed, and what of that is no longer in

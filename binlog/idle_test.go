@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -115,6 +116,29 @@ func TestAPauseNeverMovesThePositionBack(t *testing.T) {
 			<-done
 			if last := test.want[len(test.want)-1]; last.offset <= at.Offset && last.file != "bin.000003" && !pos.Equal(at) {
 				t.Errorf("the position is %+v, want %+v", pos, at)
+			}
+		})
+	}
+}
+
+// MariaDB ends its dumps when it is shut down, with the word that says that the log
+// has come to its end. For who follows the log it has not.
+func TestADumpThatTheServerEndsIsTheLogsEndOnlyForWhoAskedForThat(t *testing.T) {
+	for name, toEnd := range map[string]bool{"following": false, "to the end": true} {
+		t.Run(name, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			defer func() { _ = ours.Close() }()
+			pos := Position{File: File{Name: "bin.000002"}, Offset: 4}
+			d := newDump(ours, "source", time.Minute)
+			r := &liveReading{live: NewLive(LiveConfig{ToEnd: toEnd}), dump: d, parser: &parser{h: &recorder{}}, pos: &pos, retry: &backoff.Backoff{}}
+			done := make(chan error, 1)
+			go func() { done <- r.run() }()
+			if _, err := theirs.Write([]byte{5, 0, 0, 1, 0xfe, 0, 0, 0, 0}); err != nil {
+				t.Fatal(err)
+			}
+			err := <-done
+			if lost := errors.As(err, new(*lostError)); lost == toEnd || toEnd && err != nil {
+				t.Errorf("the reading ended with %v", err)
 			}
 		})
 	}

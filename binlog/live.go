@@ -125,8 +125,8 @@ func (l *Live) Run(ctx context.Context, pos *Position, h Handler) error {
 			if len(l.cfg.Servers) == 1 && !l.moving || time.Since(lacking) >= l.failoverWait() {
 				return gap
 			}
-		} else if !l.worked && len(l.cfg.Servers) == 1 {
-			return lost.err
+		} else if len(l.cfg.Servers) == 1 && (!l.worked || l.delivered == 0 && errors.As(lost.err, new(*SetupError))) {
+			return lost.err // a privilege that no dump has had yet does not come by waiting
 		}
 		if err := p.reset(); err != nil {
 			return err
@@ -229,12 +229,15 @@ func (l *Live) settle(ctx context.Context, server *Server, settings *Settings, p
 	if err != nil {
 		return err
 	}
+	*pos = at // whatever comes: the handler has dropped what lay behind
 	if err := l.verify(ctx, server, settings, at); err != nil {
+		if errors.As(err, &gap) && settings.ID == l.lastID {
+			l.moving = false // waiting would not bring back what this server has lost
+		}
 		return &lostError{err}
 	}
 	l.cfg.Logger.Warn("the reading goes back to what was visible: the source is another server, or has lost the end of its log",
 		"source", settings.Address, "server", settings.ID, "was", l.lastID, "position", at.String())
-	*pos = at
 	l.lastID, l.moving = settings.ID, false
 	return nil
 }
@@ -264,8 +267,11 @@ func (r *liveReading) run() error {
 			switch {
 			case fromHandler != nil:
 				return fromHandler
-			case errors.Is(err, io.EOF):
+			case errors.Is(err, io.EOF) && r.live.cfg.ToEnd:
 				return r.idle()
+			case errors.Is(err, io.EOF):
+				// MariaDB says so when it is shut down.
+				err = fmt.Errorf("dump from %s: the server ended it", r.dump.name)
 			}
 			return &lostError{err}
 		}

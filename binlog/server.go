@@ -228,6 +228,16 @@ func (s *Server) Variables(ctx context.Context, names ...string) (map[string]str
 	return vars, nil
 }
 
+// identity is what tells this server from others, as File.Server has it.
+func (s *Server) identity(ctx context.Context) (string, error) {
+	name := "server_uuid"
+	if s.Flavor == MariaDB {
+		name = "server_id"
+	}
+	v, err := s.Variables(ctx, name)
+	return v[name], err
+}
+
 // Settings is what a source's variables say about its log.
 type Settings struct {
 	Address string

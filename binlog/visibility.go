@@ -117,6 +117,7 @@ func (v *Visibility) Barrier() *Barrier { return &Barrier{v: v} }
 type Barrier struct {
 	v       *Visibility
 	server  *Server
+	id      string // who server is, as File.Server has it
 	retry   backoff.Backoff
 	learner *learner // nil: none is under way
 }
@@ -193,6 +194,14 @@ func (b *Barrier) try(ctx context.Context, p *Pending) (visible bool, err error)
 		if _, err := b.server.Query(ctx, "SET SESSION wait_timeout = 2147483"); err != nil {
 			return false, err
 		}
+		if b.id, err = b.server.identity(ctx); err != nil {
+			return false, err
+		}
+	}
+	// What is visible on one server says nothing of what was read from another, of
+	// which the reading may not even know yet.
+	if read := p.File.Server; read != "" && read != b.id {
+		return false, fmt.Errorf("%s is server %s, and what was read is of server %s", cfg.Address, b.id, read)
 	}
 	if b.v.cfg.Mode == VisibilityGTID {
 		return b.executed(ctx, p)
