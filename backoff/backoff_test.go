@@ -8,9 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mcsqueal/mcsqueal/backoff"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"github.com/mcsqueal/mcsqueal/backoff"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

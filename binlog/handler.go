@@ -12,9 +12,10 @@ const (
 	Committed Outcome = iota
 	// Prepared: an XA transaction waits for its decision, under Transaction.XID.
 	Prepared
-	// XACommitted and XARolledBack are decisions on the transaction named by
-	// Transaction.XID; they carry no statements of their own.
+	// XACommitted is a decision on the transaction named by Transaction.XID. It
+	// carries no statements of its own.
 	XACommitted
+	// XARolledBack is the other decision.
 	XARolledBack
 )
 

@@ -17,9 +17,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
 	"github.com/mcsqueal/mcsqueal/mcconn"
 	"github.com/mcsqueal/mcsqueal/mcproto"
-	"pgregory.net/rapid"
 )
 
 func TestEachAnswerIsItsCommands(t *testing.T) {

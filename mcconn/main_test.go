@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcsqueal/mcsqueal/mcconn"
 	"go.uber.org/goleak"
+
+	"github.com/mcsqueal/mcsqueal/mcconn"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
+
 	"github.com/mcsqueal/mcsqueal/backoff"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 	"github.com/mcsqueal/mcsqueal/mcconn"

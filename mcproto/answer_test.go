@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcsqueal/mcsqueal/mcproto"
 	"pgregory.net/rapid"
+
+	"github.com/mcsqueal/mcsqueal/mcproto"
 )
 
 // What memcached 1.6.18, 1.6.45 and its proxy say to the commands of this package,
@@ -134,8 +135,8 @@ func checkStream(t interface {
 func TestCountDeletesSaysWhatParseAnswerSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		common := rapid.SampledFrom([]string{"HD\r\n", "NF\r\n", "DELETED\r\n", "NOT_FOUND\r\n"})
-		any := rapid.Custom(func(t *rapid.T) string { return rapid.SampledFrom(answers).Draw(t, "answer").line })
-		stream := strings.Join(rapid.SliceOf(rapid.OneOf(common, common, common, any)).Draw(t, "stream"), "")
+		anything := rapid.Custom(func(t *rapid.T) string { return rapid.SampledFrom(answers).Draw(t, "answer").line })
+		stream := strings.Join(rapid.SliceOf(rapid.OneOf(common, common, common, anything)).Draw(t, "stream"), "")
 		stream = stream[:rapid.IntRange(0, len(stream)).Draw(t, "end")]
 		checkStream(t, []byte(stream), rapid.IntRange(0, 40).Draw(t, "limit"))
 	})

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcsqueal/mcsqueal/mcproto"
 	"pgregory.net/rapid"
+
+	"github.com/mcsqueal/mcsqueal/mcproto"
 )
 
 func TestDeletesAreTheLinesOfTheProtocol(t *testing.T) {

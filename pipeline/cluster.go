@@ -63,18 +63,40 @@ type cluster struct {
 	lanes []*lane
 
 	mu sync.Mutex // held over the mending of a gap; guards what follows
-	// mended counts the gaps that were mended, by flushing and going on from resume.
+	// mended counts the gaps that were mended, by flushing and going on from flushed.
 	mended int
-	resume binlog.Position
 	// parked is why the cluster waits for somebody to decide.
 	parked *binlog.GapError
+
+	flushedMu sync.Mutex
+	// flushed is the place up to which flushing has made good all that was to be
+	// deleted; guarded by flushedMu.
+	flushed binlog.Position
 }
 
-// position is up to where all its lanes have acknowledged.
+// resume is where the cluster goes on after it was flushed, the zero place if it was
+// not.
+func (c *cluster) resume() binlog.Position {
+	c.flushedMu.Lock()
+	defer c.flushedMu.Unlock()
+	return c.flushed.Clone()
+}
+
+func (c *cluster) setResume(p binlog.Position) {
+	c.flushedMu.Lock()
+	defer c.flushedMu.Unlock()
+	c.flushed = p.Clone()
+}
+
+// position is up to where all its lanes have acknowledged, or the cluster was
+// flushed.
 func (c *cluster) position() binlog.Position {
 	all := make([]binlog.Position, len(c.lanes))
+	flushed := c.resume()
 	for i, l := range c.lanes {
-		all[i] = l.at()
+		if all[i] = l.at(); !flushed.IsZero() && !all[i].Covers(flushed) {
+			all[i] = flushed // the lane has not met the gap yet
+		}
 	}
 	return least(all)
 }

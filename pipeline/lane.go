@@ -28,7 +28,7 @@ const (
 var (
 	errJoin  = errors.New("the main reading can be joined again")
 	errYield = errors.New("others wait for the reading")
-	// errStopping: there is no stream to go to, for the Pipeline stops.
+	// errStopping: the lane goes nowhere any more, for the Pipeline stops.
 	errStopping = errors.New("the pipeline stops")
 )
 
@@ -92,7 +92,9 @@ func (l *lane) run(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("cluster %s: %w", l.cluster.Name, err)
 		case errors.As(failed, &gap):
-			if err := p.mend(ctx, l, gap); err != nil {
+			if err := p.mend(ctx, l, gap); errors.Is(err, errStopping) {
+				return nil
+			} else if err != nil {
 				return err
 			}
 		case !s.private:

@@ -150,7 +150,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	errs := make(chan error, p.countLanes())
 	if err := p.startMain(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // told to stop before anything was read
+			return nil // told to stop before anything was read
 		}
 		return err
 	}
@@ -293,9 +293,9 @@ func (p *Pipeline) save(ctx context.Context) {
 
 // saveNow keeps the positions that have moved since the last time.
 func (p *Pipeline) saveNow() error {
-	positions := p.Positions()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	positions := p.Positions()
 	moved := make(map[string]binlog.Position)
 	for name, at := range positions {
 		if last, ok := p.saved[name]; !ok || !at.Equal(last) {
@@ -305,11 +305,8 @@ func (p *Pipeline) saveNow() error {
 	if len(moved) == 0 {
 		return nil
 	}
-	if err := p.cfg.Save(moved); err != nil {
+	if err := p.keep(moved); err != nil {
 		return err
-	}
-	for name, at := range moved {
-		p.saved[name] = at
 	}
 	reaches := make([]checkpoint.Reach, 0, len(p.saved))
 	for _, at := range p.saved {
@@ -317,6 +314,20 @@ func (p *Pipeline) saveNow() error {
 	}
 	if err := p.cfg.Spool.Forget(reaches); err != nil {
 		p.cfg.Logger.Error("spooled XA transactions that nobody needs any more cannot be removed", "error", err)
+	}
+	return nil
+}
+
+// keep saves some clusters' positions, if positions are kept. mu is held.
+func (p *Pipeline) keep(positions map[string]binlog.Position) error {
+	if p.cfg.Save == nil {
+		return nil
+	}
+	if err := p.cfg.Save(positions); err != nil {
+		return err
+	}
+	for name, at := range positions {
+		p.saved[name] = at
 	}
 	return nil
 }

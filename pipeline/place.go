@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/backoff"
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
 
@@ -199,10 +201,14 @@ func (p *Pipeline) verify(ctx context.Context, l *lane) error {
 	}
 	var gap *binlog.GapError
 	if errors.As(err, &gap) {
-		return p.mend(ctx, l, gap)
+		if err := p.mend(ctx, l, gap); err != nil {
+			return err
+		}
+		// What is still prepared is a gap again when it is committed, not before.
+		l.checked = true
 	}
 	// A source that cannot be asked is met by the reading, which waits for it.
-	return nil //nolint:nilerr // see above
+	return nil
 }
 
 // mend deals with a gap: the cluster's caches are flushed and it goes on from now,
@@ -226,23 +232,47 @@ func (p *Pipeline) mend(ctx context.Context, l *lane, gap *binlog.GapError) erro
 	default:
 		p.cfg.Metrics.gaps.WithLabelValues(c.Name).Inc()
 		logger.Error("a gap: the cluster's caches are flushed, and it goes on from now", "error", gap)
-		at, err := p.cfg.Now(ctx)
+		at, err := p.flush(ctx, c, logger)
 		if err != nil {
-			return fmt.Errorf("cluster %s: flush for a gap: %w", c.Name, err)
-		}
-		if err := c.Flush(ctx); err != nil {
-			return fmt.Errorf("cluster %s: flush for a gap: %w", c.Name, err)
-		}
-		if p.cfg.Save != nil {
-			if err := p.cfg.Save(map[string]binlog.Position{c.Name: at}); err != nil {
-				return fmt.Errorf("cluster %s: after a gap: %w", c.Name, err)
-			}
+			return err
 		}
 		c.mended++
-		c.resume = at
 		logger.Info("flushed; going on", "position", at.String())
 	}
 	l.mended = c.mended
-	l.moveTo(c.resume)
+	l.moveTo(c.resume())
 	return nil
+}
+
+// flush empties a cluster's caches, for as long as that takes, and keeps the place
+// from which the cluster goes on: where the log ended before. It fails only when the
+// context ends, with errStopping.
+func (p *Pipeline) flush(ctx context.Context, c *cluster, logger *slog.Logger) (binlog.Position, error) {
+	retry := backoff.Backoff{Max: 5 * time.Second}
+	for {
+		at, err := p.flushOnce(ctx, c)
+		if err == nil {
+			return at, nil
+		}
+		if ctx.Err() == nil {
+			logger.Error("the flush for a gap has failed; the cluster waits for it", "error", err)
+		}
+		if retry.Wait(ctx) != nil {
+			return binlog.Position{}, errStopping
+		}
+	}
+}
+
+func (p *Pipeline) flushOnce(ctx context.Context, c *cluster) (binlog.Position, error) {
+	at, err := p.cfg.Now(ctx)
+	if err != nil {
+		return at, err
+	}
+	if err := c.Flush(ctx); err != nil {
+		return at, err
+	}
+	c.setResume(at)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return at, p.keep(map[string]binlog.Position{c.Name: at})
 }

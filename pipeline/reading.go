@@ -121,11 +121,8 @@ func (r *reading) close(ctx context.Context) error {
 		if !errors.Is(err, batcher.ErrFull) {
 			return err
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || r.log.WaitRoom(ctx, 1) != nil {
 			return nil
-		}
-		if err := r.log.WaitRoom(ctx, 1); err != nil {
-			return nil //nolint:nilerr // the context has ended; see above
 		}
 	}
 }

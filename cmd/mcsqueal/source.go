@@ -118,6 +118,7 @@ func (s *source) tail(serverID uint32) func() (pipeline.Source, *binlog.Visibili
 			cfg.ServerID = freshServerID()
 		}
 		main = false
+		cfg.Patient = true // openSource has seen that the set-up is right
 		cfg.Connected = func(settings *binlog.Settings) error {
 			if err := settings.CheckText(); err != nil {
 				s.logger.Error("statement text is off: tags do not arrive", "error", err)
@@ -181,10 +182,10 @@ func warnAbout(s *binlog.Settings, logger *slog.Logger) {
 		set = "SET GLOBAL" // and in its configuration; it has no PERSIST
 	}
 	if s.Format != "ROW" {
-		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold; mend it with: "+set+" binlog_format = ROW", "binlog_format", s.Format)
+		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold", "binlog_format", s.Format, "mend", set+" binlog_format = ROW")
 	}
 	if s.SyncBinlog != "1" {
-		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done; mend it with: "+set+" sync_binlog = 1", "sync_binlog", s.SyncBinlog)
+		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done", "sync_binlog", s.SyncBinlog, "mend", set+" sync_binlog = 1")
 	}
 	if s.Replica && !s.LogReplicaUpdates {
 		logger.Warn("the source is a replica that does not log what it replicates: nothing of that arrives; mend it with: log_replica_updates = ON (log_slave_updates) in its configuration, then a restart")

@@ -102,7 +102,7 @@ func (in *Instance) run(ctx context.Context) error {
 					return fmt.Errorf("start %s: %w", in, errPortTaken)
 				}
 			}
-			return fmt.Errorf("start %s: ended (%v) before it answered; its log:\n%s", in, proc.err, tail(said))
+			return fmt.Errorf("start %s: ended (%w) before it answered; its log:\n%s", in, proc.err, tail(said))
 		case <-ctx.Done():
 			err := fmt.Errorf("start %s: %w; last answer: %w; its log:\n%s", in, context.Cause(ctx), unanswered, tail(in.logFrom(before.Size())))
 			return errors.Join(err, proc.kill())
