@@ -347,7 +347,7 @@ func (b *Barrier) stopLearner() {
 		return
 	}
 	b.learner.stop()
-	<-b.learner.done // whatever it is: it was not waited for
+	<-b.learner.done //nolint:errcheck // whatever it is: it was not waited for
 	b.learner = nil
 }
 

@@ -23,6 +23,8 @@ type call struct {
 	args  []string
 	stdin io.Reader // nil: empty
 	env   []string  // beside the usual
+	// terminal, if set, is standard error; what the process says there is its reader's.
+	terminal *os.File
 }
 
 // process is the command at work.
@@ -51,13 +53,16 @@ func (c call) run(t *testing.T) *process {
 // what it said must never be a panic or a race.
 func (c call) start(t *testing.T) *process {
 	t.Helper()
-	cmd := exec.Command(binary.path(t), c.args...) //nolint:noctx // it ends with the test
+	cmd := exec.Command(binary.path(t), c.args...)
 	p := &process{ended: make(chan struct{})}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, &p.stdout, &p.stderr
+	if c.terminal != nil {
+		cmd.Stderr = c.terminal
+	}
 	cmd.Env = append([]string{
 		"HOME=" + t.TempDir(), "PATH=/nonexistent", "TMPDIR=" + os.TempDir(),
 		"MCSQUEAL_PASSWORD=" + password,
-		"GORACE=halt_on_error=1",
+		"GORACE=halt_on_error=1 atexit_sleep_ms=0",
 	}, c.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)

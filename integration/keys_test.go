@@ -84,25 +84,3 @@ func TestKeysSetAsideFailAReplay(t *testing.T) {
 		}
 	})
 }
-
-func TestReplayKeepsToItsRate(t *testing.T) {
-	t.Parallel()
-	db := shared[0].get(t) // the source has no part in it
-	m := newCache(t)
-	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-	s := db.session(t)
-	before := s.executed(t)
-	keys := db.numbered("k", 300)
-	fill(t, m, keys...)
-	s.commit(t, keys...)
-	began := time.Now()
-	p := cfg.replay(t, "--from", "gtid:"+before, "--match=^"+db.schema+":", "--rate", "200")
-	if p.status != 0 {
-		t.Fatalf("exit status %d:\n%s", p.status, p.stderr.String())
-	}
-	// A tenth of a second's keys may go out at once.
-	if took, least := time.Since(began), 1400*time.Millisecond; took < least {
-		t.Errorf("300 keys at 200 a second took %v, want %v at least", took, least)
-	}
-	mustBeGone(t, m, keys...)
-}

@@ -1,8 +1,13 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -82,6 +87,38 @@ func TestKilledDaemonLosesNothing(t *testing.T) {
 	})
 }
 
+// A position stands at a transaction's end only: one that was half delivered comes
+// again, whole.
+func TestDaemonStoppedWithinATransactionDeliversItWhole(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		m := newCache(t)
+		w := newWire(t, db.Addr())
+		cfg := configure(t, strings.Replace(db.url(), db.Addr(), w.addr(), 1), "clusters:", cluster("east", "servers", m.Addr()))
+		s := db.session(t)
+		for name, signal := range map[string]syscall.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
+			daemon := cfg.daemon(t)
+			s.settle(t, m)
+			keys := db.numbered(name, 10_000)
+			fill(t, m, keys...)
+			w.spoil(t, "downstream", "bandwidth", "rate", 100) // KB a second, of some 200
+			s.exec(t, "BEGIN")
+			for i := 0; i < len(keys); i += 100 {
+				s.commit(t, keys[i:i+100]...)
+			}
+			s.exec(t, "COMMIT")
+			awaitGone(t, m, keys[0])
+			daemon.signal(t, signal)
+			daemon.wait(t)
+			mustBeThere(t, m, keys[len(keys)-1]) // or this is no test
+			w.restore(t, "bandwidth")
+			daemon = cfg.daemon(t)
+			awaitGone(t, m, keys...)
+			daemon.stop(t)
+		}
+	})
+}
+
 // A daemon that is killed before its first checkpoint's time has come has a place all
 // the same: where it began.
 func TestKilledDaemonLosesNothingFromItsFirstMomentOn(t *testing.T) {
@@ -98,6 +135,37 @@ func TestKilledDaemonLosesNothingFromItsFirstMomentOn(t *testing.T) {
 		s.settle(t, m)
 		mustBeGone(t, m, keys...)
 		daemon.stop(t)
+	})
+}
+
+func TestFirstRunBeginsWhereItIsTold(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		s := db.session(t)
+		keys := db.keys("a", "b", "c")
+		s.commit(t, keys[0])
+		m := s.mark(t)
+		s.commit(t, keys[1])
+		for _, c := range []struct {
+			start string
+			want  []string // up to the last key, which is committed for each
+		}{
+			{"oldest", keys}, {"gtid:", keys}, {m.at(), keys[1:]}, {m.gtid(), keys[1:]}, {m.when(), keys[1:]}, {"now", keys[2:]},
+		} {
+			t.Run(strings.ReplaceAll(c.start, "/", "_"), func(t *testing.T) {
+				daemon := configure(t, db.url()).daemon(t, "--dry-run", "--start", c.start)
+				s.commit(t, keys[2])
+				var got []string
+				await(t, "the last key is printed", func() bool {
+					got = keysOf(t, mine(db, lines(t, daemon)))
+					return slices.Contains(got, keys[2])
+				})
+				daemon.stop(t)
+				if got = got[:slices.Index(got, keys[2])+1]; !slices.Equal(got, c.want) {
+					t.Errorf("printed %v, want %v", got, c.want)
+				}
+			})
+		}
 	})
 }
 
@@ -159,6 +227,58 @@ func TestStoppingDaemonLeavesTheRestToTheNext(t *testing.T) {
 	daemon.stop(t)
 }
 
+// Whoever writes no keys for long must not find the log purged behind a checkpoint
+// that stood still.
+func TestCheckpointMovesOnWithoutKeys(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		m := newCache(t)
+		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.daemon(t)
+		s := db.session(t)
+		s.exec(t, "INSERT INTO settled VALUES ()")
+		done := s.executed(t)
+		s.exec(t, "FLUSH BINARY LOGS")
+		file, _ := s.place(t)
+		await(t, "the checkpoint has passed transactions without keys, and a rotation", func() bool {
+			c, _ := cfg.checkpoint(t)
+			at := c.Clusters["east"]
+			return at.GTID != nil && s.contains(t, *at.GTID, done) && at.File >= file
+		})
+		daemon.stop(t)
+	})
+}
+
+func TestDamagedCheckpointIsNotMistakenForNone(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t) // the source has no part in it
+	m := newCache(t)
+	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
+	daemon := cfg.daemon(t)
+	db.session(t).settle(t, m)
+	daemon.stop(t)
+	path := filepath.Join(cfg.stateDir, "checkpoint.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damaged := range map[string][]byte{
+		"truncated": data[:len(data)/2], "empty": {}, "of another release": bytes.Replace(data, []byte(`"version": 1`), []byte(`"version": 2`), 1),
+	} {
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range [][]string{{"run"}, {"run", "--dry-run"}, {"checkpoint", "show"}, {"checkpoint", "drop", "--cluster", "east"}} {
+			t.Run(name+", "+strings.Join(command, " "), func(t *testing.T) {
+				mcsqueal(t, append(command, "--config", cfg.path)...).failed(t, 1, path)
+			})
+		}
+		if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, damaged) {
+			t.Errorf("the %s checkpoint is now %q, %v", name, left, err)
+		}
+	}
+}
+
 func TestSecondDaemonOnOneStateDirectoryIsRefused(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, db *database) {
@@ -194,11 +314,14 @@ func TestTwoDaemonsMayTailOneSource(t *testing.T) {
 			awaitGone(t, east, key)
 			awaitGone(t, west, key)
 		}
-		for _, daemon := range []*process{first, second} {
-			if lost := daemon.said("source is lost"); len(lost) > 0 {
+		for _, running := range []*process{first, second} {
+			if lost := running.said("source is lost"); len(lost) > 0 {
 				t.Errorf("one has ended the other's dump: %s", lost)
 			}
-			daemon.stop(t)
+			running.signal(t, syscall.SIGINT) // as ^C does
+			if status := running.wait(t); status != 0 {
+				t.Errorf("exit status %d after SIGINT, want 0", status)
+			}
 		}
 	})
 }
@@ -253,7 +376,8 @@ func TestCheckpointIsShownSetAndDropped(t *testing.T) {
 		daemon.stop(t)
 
 		// Forms that have to be looked up on the source.
-		for _, to := range []string{"oldest", "now", "time:" + time.Now().Add(time.Hour).UTC().Format(time.RFC3339)} {
+		file, offset := s.place(t)
+		for _, to := range []string{"oldest", "now", fmt.Sprintf("file:%s:%d", file, offset), "time:" + time.Now().Add(time.Hour).UTC().Format(time.RFC3339)} {
 			if p := checkpoint("set", "--cluster", "west", "--to", to); p.status != 0 {
 				t.Errorf("checkpoint set --to %s: status %d: %s", to, p.status, p.stderr.String())
 			}

@@ -96,12 +96,15 @@ func TestPrefixAndMatchChooseTheKeys(t *testing.T) {
 	db := shared[0].get(t)
 	m := newCache(t)
 	daemon := configure(t, db.url(), "clusters:",
-		fmt.Sprintf("  - {name: pool, servers: [%s], prefix: 'pool:', match: ':user:[0-9]+$'}", m.Addr())).daemon(t)
+		fmt.Sprintf("  - {name: pool, servers: [%s], prefix: 'pool:', match: ':user:[0-9]+$'}", m.Addr()),
+		// No router here takes the route off again: it is part of the key.
+		fmt.Sprintf("  - {name: route, routers: [%s], prefix: '/east/*/'}", m.Addr())).daemon(t)
 	s := db.session(t)
 	user, session := db.key("user:1"), db.key("session:1")
-	fill(t, m, "pool:"+user, user, "pool:"+session, session)
+	fill(t, m, "pool:"+user, user, "pool:"+session, session, "/east/*/"+user, "/east/*/"+session)
 	s.commit(t, user, session, db.key("user:x"))
 	awaitGone(t, m, "pool:"+user)
+	awaitGone(t, m, "/east/*/"+user, "/east/*/"+session)
 	last := db.key("user:2")
 	fill(t, m, "pool:"+last)
 	s.commit(t, last)
@@ -147,6 +150,31 @@ func TestNextRouterTakesOver(t *testing.T) {
 		for _, lost := range []string{first.Addr(), second.Addr()} {
 			daemon.says(t, "router lost; all that it has not acknowledged goes out again.* router="+lost)
 		}
+		daemon.stop(t)
+	})
+}
+
+// A cache that hangs while the daemon starts is waited for like one that hangs later.
+func TestCacheThatHangsAtTheStartGetsItsDeletesLater(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		m := newCache(t)
+		cfg := configure(t, db.url(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], timeout: 300ms}", m.Addr()))
+		keys := db.numbered("k", 100)
+		fill(t, m, keys...)
+		if err := m.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		daemon := cfg.daemon(t)
+		s := db.session(t)
+		for _, key := range keys {
+			s.commit(t, key)
+		}
+		daemon.says(t, "router lost")
+		if err := m.Thaw(); err != nil {
+			t.Fatal(err)
+		}
+		awaitGone(t, m, keys...)
 		daemon.stop(t)
 	})
 }

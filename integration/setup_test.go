@@ -58,6 +58,36 @@ func TestSetUpErrorsSayWhatMendsThem(t *testing.T) {
 	})
 }
 
+// TLS is what was asked for on every connection, or an error: it never falls back.
+func TestTLSNeverFallsBack(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		m := newCache(t)
+		s := db.session(t)
+		name := db.schema + "_tls"
+		s.exec(t, fmt.Sprintf("CREATE USER '%s'@'%%' IDENTIFIED BY '%s' REQUIRE SSL", name, password))
+		s.exec(t, fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '%s'@'%%'", name))
+		url := strings.Replace(db.url(), user+"@", name+"@", 1)
+		cfg := configure(t, url, "clusters:", cluster("east", "servers", m.Addr()))
+		mcsqueal(t, "run", "--config", cfg.path).failed(t, 1, "refuses the login")
+		if !db.mysql() {
+			// This server has no certificate.
+			mcsqueal(t, "run", "--config", cfg.path, "--tls-mode", "skip-verify").failed(t, 1, db.Addr(), "TLS")
+			return
+		}
+		mcsqueal(t, "run", "--config", cfg.path, "--tls-mode", "verify").failed(t, 1, db.Addr(), "certificate")
+		mcsqueal(t, "run", "--config", cfg.path, "--tls-mode", "verify-ca").failed(t, 1, db.Addr(), "certificate")
+		for _, flags := range [][]string{
+			{"--tls-mode", "skip-verify"},
+			{"--tls-mode", "verify-ca", "--tls-ca", filepath.Join(db.DataDir(), "ca.pem")}, // made by the server at its start
+		} {
+			daemon := cfg.daemon(t, flags...)
+			s.settle(t, m)
+			daemon.stop(t)
+		}
+	})
+}
+
 func TestSourceWithoutBinaryLogIsRefused(t *testing.T) {
 	t.Parallel()
 	eachOwn(t, servers.Config{Args: []string{"--skip-log-bin"}}, func(t *testing.T, db *database) {

@@ -30,13 +30,22 @@ func TestSourceIsReadThroughItsSocket(t *testing.T) {
 	})
 }
 
-// A server that dies and comes back is waited for; the dump goes on where it was.
-func TestKilledServerIsWaitedFor(t *testing.T) {
+// A server that dies, or is stopped, and comes back is waited for; the dump goes on
+// where it was.
+func TestServerThatGoesIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
 		m := newCache(t)
 		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
 		daemon := cfg.daemon(t)
+		db.session(t).settle(t, m)
+		key := db.key("k")
+		fill(t, m, key)
+		if err := db.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		db.session(t).commit(t, key)
+		awaitGone(t, m, key)
 		survivesRestarts(t, db, m, cfg, daemon)
 	})
 }
@@ -58,6 +67,7 @@ func TestSourceWithoutGTIDsIsReadByFileAndOffset(t *testing.T) {
 		t.Errorf("the checkpoint's position is %+v, want %s:%d without GTIDs", at, file, offset)
 	}
 	before, missed := db.key("settled"), db.numbered("missed", 20)
+	first := file
 	fill(t, m, append(missed, before)...)
 	for i, key := range missed {
 		if i == len(missed)/2 {
@@ -68,11 +78,17 @@ func TestSourceWithoutGTIDsIsReadByFileAndOffset(t *testing.T) {
 	daemon = cfg.daemon(t)
 	awaitGone(t, m, missed...)
 	mustBeThere(t, m, before)
+	s.exec(t, "FLUSH BINARY LOGS")
+	file, _ = s.place(t)
+	await(t, "the checkpoint is in the new file, in which nothing has been committed", func() bool {
+		c, _ := cfg.checkpoint(t)
+		return c.Clusters["east"].File == file
+	})
 	survivesRestarts(t, db, m, cfg, daemon)
 
 	p := cfg.replay(t, "--dry-run", "--from", "oldest", "--match", "missed")
-	if all := lines(t, p); p.status != 0 || len(all) != len(missed) || all[0].GTID != "" || all[0].Log != file {
-		t.Errorf("exit status %d, %d lines, %+v …; want %d lines without GTIDs from %s", p.status, len(all), all[:min(1, len(all))], len(missed), file)
+	if all := lines(t, p); p.status != 0 || len(all) != len(missed) || all[0].GTID != "" || all[0].Log != first {
+		t.Errorf("exit status %d, %d lines, %+v …; want %d lines without GTIDs from %s", p.status, len(all), all[:min(1, len(all))], len(missed), first)
 	}
 	mcsqueal(t, "replay", "--dry-run", "--source", db.url(), "--from", "gtid:"+uuid+":1-5").failed(t, 1, "gtid_mode", "file:NAME:OFFSET")
 }

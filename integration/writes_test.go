@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -98,6 +100,16 @@ var rowWrites = []write{
 	{name: "a write that changes nothing", do: statements("UPDATE /* mc: {a} */ t SET name = 'Ann' WHERE id = 1"), kept: []string{"a"}},
 	{name: "a read", do: statements("SELECT /* mc: {a} */ 1"), kept: []string{"a"}},
 	{
+		name: "load of a file", gone: []string{"a"}, kept: []string{"b"},
+		do: func(t *testing.T, s *session) {
+			file := filepath.Join(t.TempDir(), "rows")
+			if err := os.WriteFile(file, []byte(s.db.named("8\t/* mc: {b} */\n")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s.exec(t, "LOAD DATA /* mc: {a} */ INFILE '"+file+"' INTO TABLE t")
+		},
+	},
+	{
 		name: "inside a procedure", gone: []string{"a"}, kept: []string{"b"},
 		do: func(t *testing.T, s *session) {
 			s.exec(t, "CREATE PROCEDURE p() BEGIN INSERT /* mc: {a} */ INTO t VALUES (5, 'x'); END")
@@ -154,13 +166,19 @@ var transactions = []write{
 	},
 }
 
-// definitions. Not DROP TABLE: servers log their own words for it.
+// definitions. Servers log their own words for some: MySQL for DROP TABLE, which on
+// MariaDB keeps a comment only in front of the table's name, and both for CREATE VIEW.
 var definitions = []write{
 	{name: "CREATE TABLE", do: statements("CREATE /* mc: {a} */ TABLE made (id INT)", "DROP TABLE made"), gone: []string{"a"}},
 	{name: "ALTER TABLE", do: statements("ALTER TABLE t COMMENT 'x' /* mc: {a} */"), gone: []string{"a"}},
 	{name: "TRUNCATE", do: statements("TRUNCATE /* mc: {a} {b} */ TABLE t"), gone: []string{"a", "b"}},
 	{name: "RENAME", do: statements("RENAME /* mc: {a} */ TABLE t TO u", "RENAME TABLE u TO t"), gone: []string{"a"}},
 	{name: "CREATE INDEX", do: statements("CREATE /* mc: {a} */ INDEX i ON t (name(10))", "ALTER TABLE t DROP INDEX i"), gone: []string{"a"}},
+	{name: "DROP TABLE", only: servers.KindMariaDB, do: statements("CREATE TABLE made (id INT)", "DROP TABLE /* mc: {a} */ made"), gone: []string{"a"}},
+	{name: "DROP DATABASE", do: func(t *testing.T, s *session) {
+		s.exec(t, "CREATE DATABASE gone_"+s.db.schema)
+		s.exec(t, "DROP /* mc: {a} */ DATABASE gone_"+s.db.schema)
+	}, gone: []string{"a"}},
 	{
 		name: "CREATE TABLE from a select", gone: []string{"a"},
 		do: statements("CREATE /* mc: {a} */ TABLE made SELECT * FROM t", "DROP TABLE made"),
@@ -298,6 +316,28 @@ var distributed = []write{
 			other.exec(t, "XA COMMIT 'x10'")
 		},
 	},
+}
+
+// The rows of an XA transaction are in the log when it is prepared; it may be rolled
+// back yet.
+func TestKeysOfPreparedTransactionsWaitForTheDecision(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		m := newCache(t)
+		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.daemon(t)
+		s, branch := db.session(t), db.session(t)
+		keys := db.keys("a", "b")
+		fill(t, m, keys...)
+		branch.exec(t, "XA START '"+db.schema+"'; INSERT /* mc: {a} {b} */ INTO settled VALUES (); XA END '"+db.schema+"'; XA PREPARE '"+db.schema+"'")
+		for range 3 {
+			s.settle(t, m)
+			mustBeThere(t, m, keys...)
+		}
+		branch.exec(t, "XA COMMIT '"+db.schema+"'")
+		awaitGone(t, m, keys...)
+		daemon.stop(t)
+	})
 }
 
 // formats are what the log can hold beside rows with text.

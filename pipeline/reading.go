@@ -122,7 +122,7 @@ func (r *reading) close(ctx context.Context) error {
 			return err
 		}
 		if ctx.Err() != nil || r.log.WaitRoom(ctx, 1) != nil {
-			return nil
+			return nil //nolint:nilerr // no room, and nobody waits for any
 		}
 	}
 }

@@ -43,6 +43,9 @@ type source struct {
 	db     *sql.DB // in the schema
 }
 
+// idleConns are kept: tests write from many sessions, again and again.
+const idleConns = 32
+
 var schemas atomic.Int64
 
 // newSource makes a schema for a test.
@@ -70,7 +73,7 @@ func (s *source) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.db = sql.OpenDB(connector)
-	s.db.SetMaxIdleConns(32) // tests write from many sessions, again and again
+	s.db.SetMaxIdleConns(32)               // tests write from many sessions, again and again
 	t.Cleanup(func() { _ = s.db.Close() }) // the server may be gone
 }
 
@@ -223,11 +226,12 @@ func (s *source) snapshot(t *testing.T) string {
 	return s.rows(t, "SHOW GLOBAL STATUS LIKE 'binlog_snapshot_file'")[0][1]
 }
 
-// connections counts those of mcsqueal.
-func (s *source) connections(t *testing.T) (n int) {
+// asking counts mcsqueal's sessions that wait for the answer to a statement that
+// begins so.
+func (s *source) asking(t *testing.T, statement string) (n int) {
 	t.Helper()
 	for _, row := range s.rows(t, "SHOW PROCESSLIST") {
-		if row[1] == user {
+		if row[1] == user && strings.HasPrefix(row[7], statement) {
 			n++
 		}
 	}

@@ -35,6 +35,7 @@ type daemon struct {
 	// runs counts the times that it has come so far as to tail.
 	runs    int
 	tailing chan struct{} // closed and replaced when it does
+	parked  bool          // it has ended with nothing left to do but somebody's decision
 	starts  int
 	refused int // starts that failed since the source could not be reached
 	watcher sync.WaitGroup
@@ -143,11 +144,12 @@ func (d *daemon) watch(p *process) {
 	} else {
 		d.chronicle.find("mcsqueal has ended by itself, with status %d%s", p.status, d.lastWords())
 	}
+	d.parked = p.status == exitGap
 	d.mu.Unlock()
 	<-time.After(200 * time.Millisecond)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.down || d.proc != p {
+	if d.down || d.parked || d.proc != p {
 		return
 	}
 	if err := d.launch(); err != nil {
@@ -155,7 +157,17 @@ func (d *daemon) watch(p *process) {
 	}
 }
 
-// lastWords is the last line that looks like a reason.
+// exitGap is its status when every cluster waits for a decision about a gap.
+const exitGap = 3
+
+// waits tells whether it has ended so.
+func (d *daemon) waits() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.parked
+}
+
+// lastWords is the reason that it gave, if it did.
 func (d *daemon) lastWords() string {
 	text, err := os.ReadFile(d.log.Name())
 	if err != nil {
@@ -164,7 +176,7 @@ func (d *daemon) lastWords() string {
 	lines := strings.Split(strings.TrimSpace(string(text[max(0, len(text)-32<<10):])), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
 		if strings.HasPrefix(lines[i], "mcsqueal: ") || strings.HasPrefix(lines[i], "panic: ") {
-			return ": " + lines[i]
+			return ": " + strings.Join(lines[i:min(i+2, len(lines))], " ")
 		}
 	}
 	return ""

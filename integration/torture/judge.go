@@ -63,7 +63,7 @@ func (j *judge) outstanding() (all []remains) {
 type recovery struct {
 	// took is how long it was until everything was gone that had been committed when
 	// the lull began; caughtUp until the checkpoint had come past that, too.
-	took, caughtUp time.Duration
+	took, caughtUp, waited time.Duration
 	// left is what was not gone, behind the clusters that had not come past.
 	left   []remains
 	behind []string
@@ -105,7 +105,8 @@ func (j *judge) await(ctx context.Context, patience time.Duration) (*recovery, e
 		if len(r.behind) == 0 && r.caughtUp == 0 {
 			r.caughtUp = time.Since(began)
 		}
-		if r.complete() || time.Since(began) > patience {
+		if r.complete() || time.Since(began) > patience || j.world.daemon.waits() {
+			r.waited = time.Since(began).Round(ms)
 			return r, nil
 		}
 		if err := until(ctx, time.Now().Add(sweepSoon)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,10 +124,10 @@ func (t *torturer) lull(ctx context.Context, behind string) (whole bool, err err
 		return true, nil
 	}
 	if len(r.behind) > 0 {
-		t.world.chronicle.find("the saved positions of %s have not come past what was committed %v before", strings.Join(r.behind, ", "), t.patience)
+		t.world.chronicle.find("the saved positions of %s have not come past what was committed %v before", strings.Join(r.behind, ", "), r.waited)
 	}
 	if len(r.left) > 0 {
-		t.world.chronicle.find("%d keys of committed writes are still in caches %v after the storm", len(r.left), t.patience)
+		t.world.chronicle.find("%d keys of committed writes are still in caches %v after the storm", len(r.left), r.waited)
 		t.report.lost = len(r.left)
 		t.report.losses, err = t.judge.explain(ctx, t.world.daemon.program, r.left)
 		if err != nil {
@@ -191,7 +192,26 @@ func (t *torturer) keepLog() error {
 		failed = append(failed, err, os.WriteFile(filepath.Join(to, filepath.Base(file)), text, 0o600))
 	}
 	failed = append(failed, os.WriteFile(filepath.Join(to, "server.log"), []byte(t.world.db.Log()), 0o600))
+	logs, err := t.world.db.LogFiles()
+	failed = append(failed, err)
+	for _, log := range logs {
+		failed = append(failed, copyFile(filepath.Join(to, filepath.Base(log)), log))
+	}
 	t.report.folder = to
 	fmt.Fprintf(t.progress, "torture: the daemon's log is kept in %s\n", to)
 	return errors.Join(failed...)
+}
+
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
