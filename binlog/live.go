@@ -187,7 +187,10 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 	d := newDump(raw, cfg.Address, 2*l.heartbeat+time.Second)
 	d.skim, d.read = p.skim, &l.read
 	d.offset = pos.Offset
-	r := &liveReading{live: l, dump: d, parser: p, pos: pos, id: settings.ID, retry: retry}
+	r := &liveReading{
+		live: l, dump: d, parser: p, pos: pos, id: settings.ID, retry: retry,
+		watch: l.watchReset(ctx, cfg, settings, pos),
+	}
 	err = r.run()
 	var my *mysql.MyError
 	var lost *lostError
@@ -252,6 +255,7 @@ type liveReading struct {
 	name   string // of the file being read
 	file   File
 	retry  *backoff.Backoff
+	watch  resetWatch
 }
 
 func (r *liveReading) run() error {
@@ -284,6 +288,7 @@ func (r *liveReading) run() error {
 			r.name, r.dump.offset = name, offset
 		case typeFormatDescription:
 			r.file = File{Name: r.name, Server: r.id, Created: r.dump.format.created}
+			r.watch.enter()
 			if err := r.parser.enter(r.file); err != nil {
 				return err
 			}
@@ -294,11 +299,22 @@ func (r *liveReading) run() error {
 					r.dump.offset = end
 				}
 			}
+			if err := r.watch.idle(r.file); err != nil {
+				return err
+			}
+		case typePreviousGTIDs, typeMariaGTIDList:
+			if err := r.watch.previous(&e, r.file); err != nil {
+				return err
+			}
+			if err := r.parser.event(&e); err != nil {
+				return err
+			}
 		default:
 			err := r.parser.event(&e)
 			if r.parser.ended {
 				r.parser.ended = false
 				t := &r.parser.tx
+				r.watch.last = t.GTID
 				if folded := r.pos.Fold(t.GTID, r.file, t.End); folded != nil {
 					return folded
 				}

@@ -107,10 +107,13 @@ func (l *Live) scan(ctx context.Context, from Position, stop func(*Transaction) 
 func (l *Live) walk(ctx context.Context, from Position, h Handler) error {
 	cfg := l.cfg
 	cfg.Servers = []ServerConfig{l.Server()}
-	cfg.ServerID = rand.Uint32() | 1<<31 // it must not end the daemon's own dump
+	cfg.ServerID = freshServerID()
 	cfg.ToEnd, cfg.Patient, cfg.Connected = true, false, nil
 	return NewLive(cfg).Run(ctx, &from, h)
 }
+
+// freshServerID is an id for a dump that must not end another's.
+func freshServerID() uint32 { return rand.Uint32() | 1<<31 }
 
 // scanner is the Handler of scan.
 type scanner struct {

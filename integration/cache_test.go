@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
-
-	"github.com/bradfitz/gomemcache/memcache"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
@@ -22,22 +24,45 @@ func patiently(m *servers.Memcached) *servers.Memcached {
 	return m
 }
 
-// fill sets keys, each to its own name.
+// fill sets keys, each to its own name, all in one write.
 func fill(t *testing.T, m *servers.Memcached, keys ...string) {
 	t.Helper()
+	conn, err := (&net.Dialer{Timeout: patience}).Dial("tcp", m.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	var wire bytes.Buffer
 	for _, key := range keys {
-		if err := m.Client().Set(&memcache.Item{Key: key, Value: []byte(key)}); err != nil {
-			t.Fatalf("set %q in %s: %v", key, m, err)
+		fmt.Fprintf(&wire, "set %s 0 0 %d\r\n%[1]s\r\n", key, len(key))
+	}
+	written := make(chan error, 1)
+	go func() {
+		_, err := conn.Write(wire.Bytes())
+		written <- err
+	}()
+	answers := bufio.NewScanner(conn)
+	for _, key := range keys {
+		if !answers.Scan() || answers.Text() != "STORED" {
+			t.Fatalf("set %q in %s: %q, %v", key, m, answers.Text(), answers.Err())
 		}
 	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
 }
+
+// atOnce is how many keys are asked for in one request.
+const atOnce = 500
 
 // there are those of the keys that the cache has.
 func there(t *testing.T, m *servers.Memcached, keys ...string) (has []string) {
 	t.Helper()
-	const most = 500 // in one request
 	for len(keys) > 0 {
-		n := min(most, len(keys))
+		n := min(atOnce, len(keys))
 		items, err := m.Client().GetMulti(keys[:n])
 		if err != nil {
 			t.Fatalf("get from %s: %v", m, err)
@@ -57,8 +82,16 @@ func awaitGone(t *testing.T, m *servers.Memcached, keys ...string) {
 	t.Helper()
 	left := keys
 	await(t, func() string { return fmt.Sprintf("gone from %s: %s", m, some(left)) }, func() bool {
-		left = there(t, m, left...)
-		return len(left) == 0
+		// They go in their order: the last ones are not asked for while the first are there.
+		for len(left) > 0 {
+			n := min(atOnce, len(left))
+			if first := there(t, m, left[:n]...); len(first) > 0 {
+				left = append(first, left[n:]...)
+				return false
+			}
+			left = left[n:]
+		}
+		return true
 	})
 }
 

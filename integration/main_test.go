@@ -110,7 +110,8 @@ func raced() bool {
 }
 
 // sharedDatabase is one that tests use side by side: each writes to a schema and keys
-// of its own, changes nothing global and stops nothing. Who must, starts his own.
+// of its own, changes nothing global, stops nothing and prepares no XA transaction. Who
+// must, starts his own.
 type sharedDatabase struct {
 	kind  servers.Kind
 	start func(context.Context, servers.Config) (*servers.Database, error)

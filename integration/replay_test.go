@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // stretch is a piece of a server's log in two files, and what is known of it from
@@ -155,7 +157,9 @@ func (x *stretch) dry(t *testing.T, cfg *settings, args ...string) []line {
 
 func TestReplayGivesTheSameKeysFromServerAndFiles(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
+	// Its own, since there is an XA transaction in it, which must not be prepared when
+	// others' daemons start.
+	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
 		x := newStretch(t, db)
 		nowhere := configure(t, db.url()) // no cluster at all
 		fromServer := x.dry(t, nowhere, "--from", "oldest")

@@ -134,12 +134,12 @@ func TestCutInALargeTransactionLosesNothing(t *testing.T) {
 		daemon := cfg.daemon(t)
 		s := db.session(t)
 		s.settle(t, m)
-		keys := db.numbered("k", 20_000)
+		keys := db.numbered("k", 10_000)
 		fill(t, m, keys...)
 		// Each connection to the source ends after so much of the transaction, and each
 		// to the router after so many of its deletes.
-		source.spoil(t, "downstream", "limit_data", "bytes", 200<<10)
-		router.spoil(t, "upstream", "limit_data", "bytes", 50<<10)
+		source.spoil(t, "downstream", "limit_data", "bytes", 100<<10)
+		router.spoil(t, "upstream", "limit_data", "bytes", 30<<10)
 		s.exec(t, "BEGIN")
 		for i := 0; i < len(keys); i += 100 {
 			s.commit(t, keys[i:i+100]...)

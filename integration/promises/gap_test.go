@@ -302,18 +302,30 @@ func noSuchPlace(db *source) string {
 	return "gtid:0-4294967295-7000000000"
 }
 
-// Somebody resets the log under a running daemon.
+// A dump does not hear of it when somebody resets the log: it stays at the end of a
+// file that is gone, or goes on in one that has begun since.
 func TestLogResetUnderARunningDaemonIsAGap(t *testing.T) {
 	eachOwn(t, func(t *testing.T, db *source) {
-		m := newCache(t)
-		cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
-		daemon := cfg.daemon(t)
-		for range 3 {
-			db.settle(t, m)
+		for _, c := range []struct {
+			name  string
+			after func(t *testing.T)
+		}{
+			{"and left so", func(*testing.T) {}},
+			{"and written to", func(t *testing.T) { writePast(t, db, func() bool { return true }) }},
+			{"and rotated", func(t *testing.T) { db.commit(t, db.key("other")); db.rotate(t) }},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				m := newCache(t)
+				cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
+				daemon := cfg.daemon(t)
+				for range 5 {
+					db.settle(t, m)
+				}
+				db.reset(t)
+				c.after(t)
+				daemon.fails(t, 3, "cluster east: gap")
+			})
 		}
-		db.reset(t)
-		db.commit(t, db.key("other"))
-		daemon.fails(t, 3, "cluster east: gap")
 	})
 }
 

@@ -145,13 +145,32 @@ func (s *source) names(t *testing.T, query string) (names []string) {
 // rows gives a query's rows as text.
 func (s *source) rows(t *testing.T, query string) (all [][]string) {
 	t.Helper()
+	_, all = s.table(t, query)
+	return all
+}
+
+// record gives a query's one row by the names of its columns.
+func (s *source) record(t *testing.T, query string) map[string]string {
+	t.Helper()
+	columns, rows := s.table(t, query)
+	if len(rows) != 1 {
+		t.Fatalf("%s: %s: %d rows, want one", s, query, len(rows))
+	}
+	record := make(map[string]string, len(columns))
+	for i, column := range columns {
+		record[column] = rows[0][i]
+	}
+	return record
+}
+
+func (s *source) table(t *testing.T, query string) (columns []string, all [][]string) {
+	t.Helper()
 	rows, err := s.db.QueryContext(t.Context(), query)
 	if err != nil {
 		t.Fatalf("%s: %s: %v", s, query, err)
 	}
 	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
+	if columns, err = rows.Columns(); err != nil {
 		t.Fatal(err)
 	}
 	for rows.Next() {
@@ -172,7 +191,7 @@ func (s *source) rows(t *testing.T, query string) (all [][]string) {
 	if err := rows.Err(); err != nil {
 		t.Fatalf("%s: %s: %v", s, query, err)
 	}
-	return all
+	return columns, all
 }
 
 // commit writes a row in a statement that names the keys.

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// clock is the form of times.
+const clock = "15:04:05.000"
+
 // chronicle is what was done, and what was found wrong. Any goroutine may use it.
 type chronicle struct {
 	mu       sync.Mutex // guards what follows
@@ -37,7 +40,7 @@ func (c *chronicle) begin(kind, what string) (over func()) {
 func (c *chronicle) find(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.findings = append(c.findings, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+	c.findings = append(c.findings, time.Now().Format(clock+" ")+fmt.Sprintf(format, args...))
 }
 
 func (c *chronicle) found() []string {
@@ -72,7 +75,7 @@ func (c *chronicle) kinds() map[string]int {
 func (d deed) String() string {
 	until := "…"
 	if !d.until.IsZero() {
-		until = d.until.Format("15:04:05.000")
+		until = d.until.Format(clock)
 	}
-	return fmt.Sprintf("%s – %s %s", d.from.Format("15:04:05.000"), until, d.what)
+	return fmt.Sprintf("%s – %s %s", d.from.Format(clock), until, d.what)
 }

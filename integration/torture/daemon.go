@@ -38,7 +38,20 @@ type daemon struct {
 	parked  bool          // it has ended with nothing left to do but somebody's decision
 	starts  int
 	refused int // starts that failed since the source could not be reached
+	met     map[string]int
 	watcher sync.WaitGroup
+}
+
+// experiences are what the daemon may meet, by how it says so: they tell whether a
+// torture was one.
+var experiences = []struct{ name, says string }{
+	{"source lost", `msg="the source is lost`},
+	{"router or server lost", `msg="router lost`},
+	{"a key refused", `msg="key refused for now`},
+	{"fell out of the Log", `msg="a whole Log behind`},
+	{"caught up and joined again", `msg="caught up; joining`},
+	{"dump closed for a full Log", `msg="the Log is full`},
+	{"stopped with keys undelivered", `msg="stopping with keys undelivered`},
 }
 
 // process is one run of the daemon.
@@ -50,6 +63,7 @@ type process struct {
 
 	mu       sync.Mutex // guards what follows
 	line     []byte
+	met      map[string]int
 	tailed   bool
 	expected bool // its end is wanted
 }
@@ -61,7 +75,7 @@ func newDaemon(program, dir string, c *chronicle) (*daemon, error) {
 	}
 	return &daemon{
 		program: program, config: filepath.Join(dir, "mcsqueal.yaml"), state: filepath.Join(dir, "state"),
-		chronicle: c, log: log, tailing: make(chan struct{}), excused: func() bool { return false },
+		chronicle: c, log: log, tailing: make(chan struct{}), met: make(map[string]int), excused: func() bool { return false },
 	}, nil
 }
 
@@ -81,7 +95,7 @@ func (d *daemon) launch() error {
 		}
 	}
 	cmd := exec.Command(d.program, "run", "--config", d.config) //nolint:noctx // kill ends it
-	p := &process{daemon: d, ended: make(chan struct{})}
+	p := &process{daemon: d, ended: make(chan struct{}), met: make(map[string]int)}
 	cmd.Stdout, cmd.Stderr = p, p
 	cmd.Env = append(os.Environ(), "MCSQUEAL_PASSWORD="+password, "GORACE=halt_on_error=1", "GOTRACEBACK=all")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -135,10 +149,14 @@ func (d *daemon) watch(p *process) {
 	p.mu.Lock()
 	expected, tailed := p.expected, p.tailed
 	p.mu.Unlock()
+	d.mu.Lock()
+	for name, n := range p.met { // nobody adds to it any more
+		d.met[name] += n
+	}
 	if expected {
+		d.mu.Unlock()
 		return
 	}
-	d.mu.Lock()
 	if p.status == 1 && !tailed && d.excused() {
 		d.refused++
 	} else {
@@ -155,6 +173,14 @@ func (d *daemon) watch(p *process) {
 	if err := d.launch(); err != nil {
 		d.chronicle.find("%v", err)
 	}
+}
+
+// history is how often it was started, in vain, and what it met. It has ended.
+func (d *daemon) history() (starts, refused int, met map[string]int) {
+	d.watcher.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.starts, d.refused, d.met
 }
 
 // exitGap is its status when every cluster waits for a decision about a gap.
@@ -209,6 +235,11 @@ func (p *process) read(line string) {
 		p.tailed = true
 		// Whoever holds the daemon's mu may be waiting for this process's end.
 		go p.daemon.cameTo()
+	}
+	for _, e := range experiences {
+		if strings.Contains(line, e.says) {
+			p.met[e.name]++
+		}
 	}
 	for _, word := range []string{"panic:", "fatal error:", "DATA RACE"} {
 		if strings.Contains(line, word) {
@@ -316,7 +347,11 @@ func (d *daemon) dumpStacks() {
 	}
 	select {
 	case <-p.ended:
+		return
 	case <-time.After(10 * time.Second):
+	}
+	if err := d.kill(); err != nil {
+		d.chronicle.find("%v", err)
 	}
 }
 

@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -226,52 +227,56 @@ func (j *judge) tally() (sum pairs) {
 	return sum
 }
 
-// loss is a lost key, for people.
+// loss is a write of which keys were lost, for people.
 type loss struct {
-	key    string
+	*write
+	lost   int // pairs
+	keys   []string
 	caches []string
-	what   string // the write
-	began  time.Time
-	ended  time.Time
-	places []string // where it stands in the log
+	places []string // where the first of the keys stands in the log
 	near   []deed
 }
 
-// listed is how many lost keys are looked up in the log and listed.
-const listed = 50
+// listed is how many writes are looked up in the log and listed.
+const listed = 20
 
 // explain finds for what remains where it stands in the log, and what went wrong
 // when it was committed.
-func (j *judge) explain(ctx context.Context, program string, left []remains) ([]loss, error) {
-	byKey := make(map[string]*loss)
+func (j *judge) explain(ctx context.Context, left []remains) ([]*loss, error) {
+	byWrite := make(map[*write]*loss)
 	for _, m := range left {
-		l := byKey[m.key]
+		l := byWrite[m.write]
 		if l == nil {
-			l = &loss{key: m.key, what: fmt.Sprintf("write %d (%s)", m.write.id, m.write.what)}
-			l.began, l.ended = m.write.committing()
-			// What comes soon after matters, too: the daemon may be behind.
-			l.near = j.world.chronicle.near(l.began.Add(-time.Second), l.ended.Add(5*time.Second))
-			byKey[m.key] = l
+			l = &loss{write: m.write}
+			byWrite[m.write] = l
 		}
+		l.lost++
+		l.keys = append(l.keys, m.key)
 		l.caches = append(l.caches, m.cache.name)
 	}
-	losses := make([]loss, 0, len(byKey))
-	for _, l := range byKey {
-		sort.Strings(l.caches)
-		losses = append(losses, *l)
-	}
-	sort.Slice(losses, func(a, b int) bool { return losses[a].began.Before(losses[b].began) })
+	losses := slices.SortedFunc(maps.Values(byWrite), func(a, b *loss) int {
+		from, _ := a.committing()
+		to, _ := b.committing()
+		return from.Compare(to)
+	})
 	losses = losses[:min(listed, len(losses))]
-	if len(losses) == 0 {
+	var first []string
+	for _, l := range losses {
+		slices.Sort(l.keys)
+		l.keys = slices.Compact(l.keys)
+		slices.Sort(l.caches)
+		l.caches = slices.Compact(l.caches)
+		from, to := l.committing()
+		// What comes soon after matters, too: the daemon may be behind.
+		l.near = j.world.chronicle.near(from.Add(-time.Second), to.Add(5*time.Second))
+		first = append(first, l.keys[0])
+	}
+	if len(first) == 0 {
 		return nil, nil
 	}
-	keys := make([]string, len(losses))
+	places, err := placesOf(ctx, j.world.daemon.program, filepath.Join(j.world.dir, "direct.yaml"), first)
 	for i, l := range losses {
-		keys[i] = l.key
-	}
-	places, err := placesOf(ctx, program, filepath.Join(j.world.dir, "direct.yaml"), keys)
-	for i := range losses {
-		losses[i].places = places[losses[i].key]
+		l.places = places[first[i]]
 	}
 	return losses, err
 }

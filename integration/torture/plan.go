@@ -60,13 +60,19 @@ type card struct {
 
 const ms = time.Millisecond
 
+// What no torture is without.
+var (
+	killTheDaemon = card{theDaemon, killed, 5, 0, 1500 * ms}
+	killTheServer = card{theServer, killed, 2, 0, 1500 * ms}
+)
+
 // deck is all kinds of faults. Caches are frozen and cut off rather than killed:
 // what was in one that was killed proves nothing.
 var deck = []card{
-	{theDaemon, killed, 6, 0, 1500 * ms},
+	killTheDaemon,
 	{theDaemon, stopped, 2, 0, 500 * ms},
 	{theDaemon, frozen, 2, 200 * ms, 5000 * ms},
-	{theServer, killed, 2, 0, 1500 * ms},
+	killTheServer,
 	{theServer, stopped, 1, 0, 500 * ms},
 	{theServer, frozen, 2, 200 * ms, 14000 * ms},
 	{theLog, rotated, 5, 0, 2000 * ms},
@@ -148,8 +154,9 @@ func (f *forecast) draw(things []thing) card {
 	}
 }
 
-// next makes up a storm of at most that length. The first one has everything; later
-// ones spare some things, so that what is left is met alone, too.
+// next makes up a storm of at most that length. Each kills the daemon, and the first
+// the server. The first may hurt everything; later ones spare some things, so that
+// what is left is met alone, too.
 func (f *forecast) next(most time.Duration) storm {
 	f.storms++
 	s := storm{lasts: min(most, f.between(6000*ms, 18000*ms))}
@@ -163,10 +170,8 @@ func (f *forecast) next(most time.Duration) storm {
 			hit = append(hit, t)
 		}
 	}
-	pause := []time.Duration{250 * ms, 500 * ms, 1200 * ms}[f.random.IntN(3)]
 	free := make(map[target]time.Duration)
-	for at := f.between(0, pause); at < s.lasts; at += f.between(0, 2*pause) {
-		c := f.draw(hit)
+	play := func(at time.Duration, c card) {
 		x := fault{
 			target: target{c.thing, f.random.IntN(howMany[c.thing])}, evil: c.evil,
 			at: at, lasts: f.between(c.least, c.most), down: f.random.IntN(2) == 0,
@@ -182,11 +187,19 @@ func (f *forecast) next(most time.Duration) storm {
 		// One thing at a time, with a moment to recover; and no longer than the storm.
 		x.at = max(x.at, free[x.target])
 		if x.at >= s.lasts {
-			continue
+			return
 		}
 		x.lasts = min(x.lasts, s.lasts-x.at)
 		free[x.target] = x.at + x.lasts + f.between(0, 1000*ms)
 		s.faults = append(s.faults, x)
+	}
+	play(f.between(0, s.lasts/2), killTheDaemon)
+	if f.storms == 1 {
+		play(f.between(0, s.lasts/2), killTheServer)
+	}
+	pause := []time.Duration{250 * ms, 500 * ms, 1200 * ms}[f.random.IntN(3)]
+	for at := f.between(0, pause); at < s.lasts; at += f.between(0, 2*pause) {
+		play(at, f.draw(hit))
 	}
 	slices.SortStableFunc(s.faults, func(a, b fault) int { return int(a.at - b.at) })
 	return s

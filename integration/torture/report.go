@@ -22,9 +22,10 @@ type report struct {
 	longest  time.Duration // until everything was gone
 	caughtUp time.Duration // until the checkpoint was past it
 	starts   int
-	refused  int // of the starts
-	lost     int // pairs
-	losses   []loss
+	refused  int            // of the starts
+	met      map[string]int // by the daemon: its experiences
+	lost     int            // pairs
+	losses   []*loss
 	findings []string
 	folder   string // where the daemon's log is kept
 }
@@ -73,6 +74,9 @@ func (r *report) print(out io.Writer) error {
 	row("longest recovery", "%v (from the end of a storm until all committed before was gone everywhere)", r.longest.Round(ms))
 	row("  of the checkpoint", "%v", r.caughtUp.Round(ms))
 	row("starts of the daemon", "%d; %d more found no source", r.starts-r.refused, r.refused)
+	for _, e := range experiences {
+		row("  "+e.name, "%d", r.met[e.name])
+	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
@@ -80,8 +84,9 @@ func (r *report) print(out io.Writer) error {
 		fmt.Fprintf(out, "FOUND %s\n", f)
 	}
 	for _, l := range r.losses {
-		fmt.Fprintf(out, "LOST %s in %s: %s, committed %s – %s\n", l.key, strings.Join(l.caches, " "), l.what,
-			l.began.Format("15:04:05.000"), l.ended.Format("15:04:05.000"))
+		from, to := l.committing()
+		fmt.Fprintf(out, "LOST of write %d (%s), committed %s – %s: %d pairs in %s: %s\n", l.id, l.what,
+			from.Format(clock), to.Format(clock), l.lost, strings.Join(l.caches, " "), some(l.keys))
 		for _, place := range l.places {
 			fmt.Fprintf(out, "  in the log: %s\n", place)
 		}
@@ -93,4 +98,13 @@ func (r *report) print(out io.Writer) error {
 		fmt.Fprintf(out, "The daemon's log is kept in %s\n", r.folder)
 	}
 	return nil
+}
+
+// some names a few of many keys.
+func some(keys []string) string {
+	const most = 5
+	if len(keys) <= most {
+		return strings.Join(keys, " ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(keys[:most], " "), len(keys)-most)
 }

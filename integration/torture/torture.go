@@ -129,7 +129,7 @@ func (t *torturer) lull(ctx context.Context, behind string) (whole bool, err err
 	if len(r.left) > 0 {
 		t.world.chronicle.find("%d keys of committed writes are still in caches %v after the storm", len(r.left), r.waited)
 		t.report.lost = len(r.left)
-		t.report.losses, err = t.judge.explain(ctx, t.world.daemon.program, r.left)
+		t.report.losses, err = t.judge.explain(ctx, r.left)
 		if err != nil {
 			t.world.chronicle.find("%v", err)
 		}
@@ -164,9 +164,7 @@ func (t *torturer) conclude(ctx context.Context, took time.Duration) error {
 	}
 	r.took, r.tally, r.pairs = took, t.tally, t.judge.tally()
 	r.faults, r.findings = w.chronicle.kinds(), w.chronicle.found()
-	w.daemon.mu.Lock()
-	r.starts, r.refused = w.daemon.starts, w.daemon.refused
-	w.daemon.mu.Unlock()
+	r.starts, r.refused, r.met = w.daemon.history()
 	if r.intact() {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,9 @@ type world struct {
 	// reach may still look so to who asked before.
 	recovering atomic.Int64
 	settings   settings
+	// deciding is held while an XA transaction is decided upon, by many, and while
+	// MariaDB is killed, by one: see kill.
+	deciding sync.RWMutex
 }
 
 // settings are what differs from seed to seed.
@@ -53,7 +57,7 @@ func newSettings(seed uint64) settings {
 	random := rand.New(rand.NewPCG(seed, 0))
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
 	return settings{
-		logBytes:   pick("256KiB", "1MiB", "4MiB", "64MiB"),
+		logBytes:   pick("64KiB", "256KiB", "1MiB", "64MiB"),
 		timeout:    []time.Duration{time.Second, 2 * time.Second, 5 * time.Second}[random.IntN(3)],
 		refusedMax: []int{20, 1000, 100_000}[random.IntN(3)],
 		window:     1 + random.IntN(8),

@@ -16,6 +16,8 @@ type write struct {
 	statements []string
 	keys       []string // all that its statements name
 	ending     ending
+	// padding makes its keys longer.
+	padding string
 	// prompt: its keys are set right before it, because they were another's just now.
 	prompt bool
 
@@ -102,7 +104,7 @@ func newAuthor(seed uint64, writer int, xa bool) *author {
 // next makes up a write.
 func (a *author) next() *write {
 	a.count++
-	w := &write{id: a.writer*writesEach + a.count, ending: commits}
+	w := &write{id: a.writer*writesEach + a.count, ending: commits, padding: a.padding()}
 	if a.xa {
 		a.distributed(w)
 		return w
@@ -114,7 +116,7 @@ func (a *author) next() *write {
 		return w
 	}
 	switch n := a.random.IntN(1000); {
-	case n < 3:
+	case n < 8:
 		w.what = "thousands of keys"
 		for range 2 + a.random.IntN(6) {
 			w.add(300 + a.random.IntN(500))
@@ -151,13 +153,25 @@ func (a *author) distributed(w *write) {
 	}
 }
 
+// padding is mostly none, and at most what leaves a key within 250 bytes.
+func (a *author) padding() string {
+	switch n := a.random.IntN(10); {
+	case n < 6:
+		return ""
+	case n < 9:
+		return ":" + strings.Repeat("x", a.random.IntN(50))
+	default:
+		return ":" + strings.Repeat("x", a.random.IntN(225))
+	}
+}
+
 func (a *author) oneOf(endings ...ending) ending { return endings[a.random.IntN(len(endings))] }
 
 // add adds a statement that names n keys of the write's own.
 func (w *write) add(n int) {
 	keys := make([]string, n)
 	for i := range keys {
-		keys[i] = fmt.Sprintf("torture:%d:%d", w.id, len(w.keys)+i)
+		keys[i] = fmt.Sprintf("torture:%d:%d%s", w.id, len(w.keys)+i, w.padding)
 	}
 	w.say(keys...)
 }

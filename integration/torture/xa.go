@@ -90,7 +90,9 @@ func (w *writer) decide(ctx context.Context, next *write) error {
 		if err != nil {
 			return err
 		}
+		w.world.deciding.RLock()
 		_, err = w.conn.ExecContext(ctx, verb+next.xid())
+		w.world.deciding.RUnlock()
 		var my *mysql.MySQLError
 		switch {
 		case err == nil && !lost:
