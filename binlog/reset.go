@@ -91,7 +91,7 @@ func (l *Live) watchReset(ctx context.Context, cfg ServerConfig, settings *Setti
 		made: func(name string) (time.Time, error) {
 			made, err := fileMade(ctx, cfg, settings, name)
 			if ctx.Err() != nil {
-				return time.Time{}, nil // the reading ends
+				return time.Time{}, nil //nolint:nilerr // the reading ends
 			}
 			return made, err
 		},

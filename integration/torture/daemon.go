@@ -94,7 +94,7 @@ func (d *daemon) launch() error {
 			return fmt.Errorf("forget where mcsqueal was: %w", err)
 		}
 	}
-	cmd := exec.Command(d.program, "run", "--config", d.config) //nolint:noctx // kill ends it
+	cmd := exec.Command(d.program, "run", "--config", d.config)
 	p := &process{daemon: d, ended: make(chan struct{}), met: make(map[string]int)}
 	cmd.Stdout, cmd.Stderr = p, p
 	cmd.Env = append(os.Environ(), "MCSQUEAL_PASSWORD="+password, "GORACE=halt_on_error=1", "GOTRACEBACK=all")

@@ -129,9 +129,7 @@ func (o *options) read(seconds, seed, flavor string) error {
 		return fmt.Errorf("-seconds %q: write a number, 1 or more", seconds)
 	}
 	o.lasts = time.Duration(n * float64(time.Second))
-	switch o.seed = rand.Uint64N(1_000_000); {
-	case seed == "":
-	default:
+	if o.seed = rand.Uint64N(1_000_000); seed != "" {
 		if o.seed, err = strconv.ParseUint(seed, 10, 64); err != nil {
 			return fmt.Errorf("-seed %q: write a number", seed)
 		}

@@ -84,7 +84,7 @@ func (w *wire) close() {
 type illness uint8
 
 const (
-	well illness = iota
+	_ illness = iota // well
 	// delayed: everything takes longer.
 	delayed
 	// held: nothing gets through, and all of it does when that is over.

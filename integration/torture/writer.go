@@ -263,7 +263,7 @@ func (w *writer) connect(ctx context.Context) error {
 
 // session are the settings that make writers differ.
 func (w *writer) session() []string {
-	n := w.author.writer
+	n := w.writer
 	if w.world.db.Kind() == servers.KindMariaDB {
 		return []string{fmt.Sprintf("SET SESSION gtid_domain_id = %d", n%3)}
 	}
