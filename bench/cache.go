@@ -79,13 +79,13 @@ func (c *cache) accept() {
 
 func (c *cache) serve(conn net.Conn) {
 	err := c.answer(conn)
-	_ = conn.Close() // whoever was there has gone
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.open, conn)
 	if err != nil && c.open != nil && c.err == nil {
 		c.err = fmt.Errorf("cache: %w", err)
 	}
+	delete(c.open, conn)
+	_ = conn.Close() // whoever was there has gone; what went wrong is known by now
 }
 
 // answer reads commands and answers them until the connection ends.

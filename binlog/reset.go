@@ -39,7 +39,7 @@ func (w *resetWatch) enter() { w.before, w.last = w.last, GTID{} }
 // was read last of the file before.
 func (w *resetWatch) previous(e *event, f File) error {
 	g := w.before
-	if w.before = (GTID{}); g.IsZero() {
+	if w.before = (GTID{}); g.IsZero() || w.gap == nil {
 		return nil
 	}
 	var follows bool
@@ -84,8 +84,12 @@ func (w *resetWatch) idle(f File) error {
 	return nil
 }
 
-// watchReset makes the watch of a dump from a server.
+// watchReset makes the watch of a dump from a server; of one that only reads to the
+// log's end there is none.
 func (l *Live) watchReset(ctx context.Context, cfg ServerConfig, settings *Settings, pos *Position) resetWatch {
+	if l.cfg.ToEnd {
+		return resetWatch{} // it reads what is there, and is gone
+	}
 	return resetWatch{
 		checked: time.Now(), // settle has verified it
 		made: func(name string) (time.Time, error) {
