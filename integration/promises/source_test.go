@@ -43,6 +43,9 @@ type source struct {
 	db     *sql.DB // in the schema
 }
 
+// idleConns are kept: tests write from many sessions, again and again.
+const idleConns = 32
+
 var schemas atomic.Int64
 
 // newSource makes a schema for a test.
@@ -84,6 +87,9 @@ func (s *source) on(t *testing.T, db *servers.Database) *source {
 
 // url is the server as mcsqueal is told it.
 func (s *source) url() string { return strings.Replace(s.URL(), "root@", user+"@", 1) }
+
+// through is url by another way to it.
+func (s *source) through(w *wire) string { return strings.Replace(s.url(), s.Addr(), w.addr(), 1) }
 
 func (s *source) mysql() bool { return s.Kind() == servers.KindMySQL }
 
