@@ -31,8 +31,9 @@ type Cursor struct {
 	stop    stop
 
 	// Guarded by log.mu.
-	err     error  // why nothing can be had here any more
-	held    uint64 // the number of the chunk that acked is in
+	err     error   // why nothing can be had here any more
+	held    uint64  // the number of the chunk that acked is in
+	leader  *Cursor // the one it trails, if it does
 	waiting bool
 	want    uint64 // waiting: until the watermark is here, at least
 	limited bool   // waiting: for the cursor it trails, and for nothing else

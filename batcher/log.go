@@ -72,6 +72,11 @@ const (
 // the Log is full. A Log without cursors is full once its chunks are: nothing may
 // be lost.
 //
+// A cursor counts here with those that trail it, as one that has acknowledged what
+// all of them have. For the position is where all of them have come: if the writer
+// did not wait for them, those of the only cursor, or the fastest, would fall out
+// wherever the Log holds less than their delay's worth, and never get anywhere.
+//
 // Methods may be called by any goroutine.
 type Log struct {
 	chunkBytes  int
@@ -231,13 +236,22 @@ func (l *Log) canJoin(pos binlog.Position) bool {
 // number of the chunk it is in. Not ok if there is no cursor. mu is held.
 func (l *Log) pace() (number uint64, ok bool) {
 	for _, c := range l.cursors {
+		if c.leader != nil {
+			continue // it counts with the one it trails
+		}
+		held := c.held
+		for _, t := range l.cursors {
+			if t.leader == c {
+				held = min(held, t.held)
+			}
+		}
 		switch {
 		case !ok:
-			number, ok = c.held, true
+			number, ok = held, true
 		case l.keepSlowest:
-			number = min(number, c.held)
+			number = min(number, held)
 		default:
-			number = max(number, c.held)
+			number = max(number, held)
 		}
 	}
 	return number, ok

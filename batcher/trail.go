@@ -49,6 +49,9 @@ func (c *Cursor) Trail(from binlog.Position, delay time.Duration) (*Cursor, erro
 		return nil, err
 	}
 	t.trail = &trail{leader: c, delay: delay, limit: t.next.mark()}
+	c.log.mu.Lock()
+	t.leader = c
+	c.log.mu.Unlock()
 	c.trailers = append(c.trailers, t)
 	t.leaderAcked(time.Now(), c.acked.mark())
 	return t, nil

@@ -2,6 +2,8 @@ package batcher
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -123,4 +125,54 @@ func TestASecondDeleteCatchesUp(t *testing.T) {
 			t.Fatalf("took %d keys", got)
 		}
 	})
+}
+
+// A Log that holds less than what is read in a delay is paced by the second deletes:
+// if they fell out, they would begin again where they were, and fall out again.
+func TestSecondDeletesGetThroughALogThatIsShorterThanTheirDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newTestLog(t, 4)
+		l.SetVisible(AllVisible)
+		leader := newCursor(t, l)
+		c, err := leader.Trail(binlog.Position{}, time.Second)
+		must(t, err)
+		first, second := 0, 0
+		const transactions = 500
+		for n := range uint64(transactions) {
+			begin(t, w, n+1)
+			for w.Key(fmt.Appendf(nil, "%0100d", n)) != nil {
+				// The Log is full.
+				time.Sleep(time.Second)
+				second += len(takeAll(t, c))
+			}
+			must(t, w.End(100*n+200))
+			w.Publish()
+			first += len(takeAll(t, leader))
+		}
+		time.Sleep(time.Second)
+		second += len(takeAll(t, c))
+		if first != transactions || second != transactions {
+			t.Fatalf("took %d and %d of %d keys", first, second, transactions)
+		}
+		wantSet(t, c, uuid+":1-500")
+	})
+}
+
+// Where another cursor is faster, the writer keeps pace with that one, and who falls
+// out is whoever is a whole Log behind.
+func TestSecondDeletesHoldNobodyElseUp(t *testing.T) {
+	l, w := newTestLog(t, 4)
+	l.SetVisible(AllVisible)
+	other, leader := newCursor(t, l), newCursor(t, l)
+	c, err := leader.Trail(binlog.Position{}, time.Hour)
+	must(t, err)
+	for n := range uint64(10) {
+		fill(t, w, n+1)
+		takeAll(t, leader)
+		takeAll(t, other)
+	}
+	var b Batch
+	if err := c.Next(t.Context(), &b, Limits{}, bare); !errors.Is(err, ErrFellOut) {
+		t.Fatalf("the second delete, ten Logs behind: %v", err)
+	}
 }

@@ -303,10 +303,16 @@ func (s *Server) replica(ctx context.Context) (bool, error) {
 	}
 	rows, err := s.Query(ctx, sql)
 	var my *mysql.MyError
-	if errors.As(err, &my) && (my.Code == errSpecificDenied || my.Code == errParse) {
-		return false, nil // it is asked only for a warning
+	if err == nil || !errors.As(err, &my) || my.Code != errSpecificDenied && my.Code != errParse {
+		return len(rows) > 0, err
 	}
-	return len(rows) > 0, err
+	// It is asked only for a warning, which is not worth a privilege of its own.
+	if s.Flavor != MariaDB {
+		return false, nil
+	}
+	// What it has replicated, everybody may know.
+	rows, err = s.Query(ctx, "SELECT @@GLOBAL.gtid_slave_pos")
+	return len(rows) == 1 && rows[0][0] != "", err
 }
 
 // mendText gives the statement that turns the text of statements on.

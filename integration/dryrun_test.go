@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,9 +15,9 @@ func TestDryRunPrintsAndTouchesNothing(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, db *database) {
 		east, west := newCache(t), newCache(t)
-		cfg := configure(t, db.url(), "clusters:",
-			cluster("east", "servers", east.Addr()),
-			fmt.Sprintf("  - {name: west, routers: [%s], match: 'user'}", west.Addr()))
+		cfg := configure(t, db.url(), "clusters:", // both without others' keys
+			fmt.Sprintf("  - {name: east, servers: [%s], match: '^%s:'}", east.Addr(), db.schema),
+			fmt.Sprintf("  - {name: west, routers: [%s], match: '^%s:user'}", west.Addr(), db.schema))
 		s := db.session(t)
 		began := time.Now().Add(-2 * time.Second) // MariaDB tells whole seconds
 		dry := cfg.daemon(t, "--dry-run")
@@ -26,8 +25,8 @@ func TestDryRunPrintsAndTouchesNothing(t *testing.T) {
 		fill(t, east, keys...)
 		fill(t, west, keys...)
 		s.commit(t, keys...)
-		await(t, "two lines are printed", func() bool { return len(mine(db, lines(t, dry))) == 2 })
-		printed := mine(db, lines(t, dry))
+		await(t, "two lines are printed", func() bool { return len(lines(t, dry)) == 2 })
+		printed := lines(t, dry)
 		want := []line{
 			{Key: keys[0], Action: "delete", Cause: "tag", Schema: db.schema, Table: "settled", Clusters: []string{"east", "west"}},
 			{Key: keys[1], Action: "delete", Cause: "tag", Schema: db.schema, Table: "settled", Clusters: []string{"east"}},
@@ -55,12 +54,12 @@ func TestDryRunPrintsAndTouchesNothing(t *testing.T) {
 		// It takes no lock, minds none, and leaves a daemon its dump and its checkpoint.
 		daemon := cfg.daemon(t)
 		second := cfg.daemon(t, "--dry-run")
-		p := cfg.replay(t, "--dry-run", "--from", "oldest", "--match", "^"+db.schema+":")
+		p := cfg.replay(t, "--dry-run", "--from", "oldest")
 		if p.status != 0 || len(lines(t, p)) != 2 {
 			t.Errorf("exit status %d and %d lines beside a daemon, want 2:\n%s", p.status, len(lines(t, p)), p.stderr.String())
 		}
 		s.settle(t, east)
-		await(t, "the second prints", func() bool { return len(mine(db, lines(t, second))) >= 1 })
+		await(t, "the second prints", func() bool { return len(lines(t, second)) >= 1 })
 		for _, running := range []*process{daemon, dry, second} {
 			if lost := running.said("source is lost"); len(lost) > 0 {
 				t.Errorf("one has ended another's dump: %s", lost)
@@ -68,16 +67,6 @@ func TestDryRunPrintsAndTouchesNothing(t *testing.T) {
 			running.stop(t)
 		}
 	})
-}
-
-// mine leaves out other tests' lines.
-func mine(db *database, all []line) (own []line) {
-	for _, l := range all {
-		if strings.HasPrefix(l.Key, db.schema+":") {
-			own = append(own, l)
-		}
-	}
-	return own
 }
 
 // A dry run's keys can be put into a tag again, and are readable where they can be.

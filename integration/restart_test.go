@@ -142,6 +142,8 @@ func TestFirstRunBeginsWhereItIsTold(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, db *database) {
 		s := db.session(t)
+		// What others have in the log is not printed; where it would go is not asked.
+		cfg := configure(t, db.url(), "clusters:", fmt.Sprintf("  - {name: east, servers: ['127.0.0.1:1'], match: '^%s:'}", db.schema))
 		keys := db.keys("a", "b", "c")
 		s.commit(t, keys[0])
 		m := s.mark(t)
@@ -153,11 +155,11 @@ func TestFirstRunBeginsWhereItIsTold(t *testing.T) {
 			{"oldest", keys}, {"gtid:", keys}, {m.at(), keys[1:]}, {m.gtid(), keys[1:]}, {m.when(), keys[1:]}, {"now", keys[2:]},
 		} {
 			t.Run(strings.ReplaceAll(c.start, "/", "_"), func(t *testing.T) {
-				daemon := configure(t, db.url()).daemon(t, "--dry-run", "--start", c.start)
+				daemon := cfg.daemon(t, "--dry-run", "--start", c.start)
 				s.commit(t, keys[2])
 				var got []string
 				await(t, "the last key is printed", func() bool {
-					got = keysOf(t, mine(db, lines(t, daemon)))
+					got = keysOf(t, lines(t, daemon))
 					return slices.Contains(got, keys[2])
 				})
 				daemon.stop(t)

@@ -98,11 +98,11 @@ func (c *cluster) position() binlog.Position {
 			all[i] = flushed // the lane has not met the gap yet
 		}
 	}
-	return least(all)
+	return Least(all)
 }
 
-// least is the position up to which all of several have come.
-func least(positions []binlog.Position) binlog.Position {
+// Least is the position up to which all of several have come; there is one at least.
+func Least(positions []binlog.Position) binlog.Position {
 	lowest := positions[0]
 	for _, p := range positions[1:] {
 		switch {

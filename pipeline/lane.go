@@ -57,7 +57,7 @@ func (l *lane) at() binlog.Position {
 	for i, c := range l.cursors {
 		all[i] = c.Position()
 	}
-	return least(all)
+	return Least(all)
 }
 
 // run serves until the log's end has been acknowledged, the context ends, the

@@ -51,7 +51,7 @@ func (p *Pipeline) startMain(ctx context.Context) error {
 		}
 		inStep = append(inStep, q)
 	}
-	s, err := p.newStream(least(inStep), false)
+	s, err := p.newStream(Least(inStep), false)
 	if err != nil {
 		return err
 	}

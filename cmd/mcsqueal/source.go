@@ -123,6 +123,10 @@ func (s *source) tail(serverID uint32) func() (pipeline.Source, *binlog.Visibili
 			if err := settings.CheckText(); err != nil {
 				s.logger.Error("statement text is off: tags do not arrive", "error", err)
 			}
+			if settings.Replica && !settings.LogReplicaUpdates {
+				s.logger.Warn("the source is a replica that does not log what it replicates: nothing of that arrives",
+					"source", settings.Address, "mend", "log_replica_updates = ON (log_slave_updates) in its configuration, then a restart")
+			}
 			return nil
 		}
 		return s.open(cfg)
@@ -186,8 +190,5 @@ func warnAbout(s *binlog.Settings, logger *slog.Logger) {
 	}
 	if s.SyncBinlog != "1" {
 		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done", "sync_binlog", s.SyncBinlog, "mend", set+" sync_binlog = 1")
-	}
-	if s.Replica && !s.LogReplicaUpdates {
-		logger.Warn("the source is a replica that does not log what it replicates: nothing of that arrives; mend it with: log_replica_updates = ON (log_slave_updates) in its configuration, then a restart")
 	}
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/config"
+	"github.com/mcsqueal/mcsqueal/pipeline"
 )
 
 // startOf finds where each cluster begins: at its place in the checkpoint, or where
@@ -39,11 +42,5 @@ func startOf(ctx context.Context, src *source, c *config.Config, saved *checkpoi
 
 // earliest is the position that all of several have executed.
 func earliest(from map[string]binlog.Position) binlog.Position {
-	var first binlog.Position
-	for _, at := range from {
-		if first.IsZero() || first.Covers(at) {
-			first = at
-		}
-	}
-	return first
+	return pipeline.Least(slices.Collect(maps.Values(from)))
 }

@@ -187,7 +187,7 @@ func TestGapParksItsClusterAlone(t *testing.T) {
 		at := cfg.position(t, "east")
 
 		daemon = cfg.daemon(t)
-		daemon.says(t, "this cluster stops until somebody decides; the others go on.*cluster=east|cluster=east.*this cluster stops until somebody decides; the others go on")
+		daemon.says(t, "this cluster stops until somebody decides; the others go on.* cluster=east")
 		for range 3 {
 			db.settle(t, west)
 		}
@@ -279,8 +279,8 @@ func TestFlushForAGapWaitsForTheCaches(t *testing.T) {
 		fill(t, west, stale)
 		way.cut()
 		daemon := cfg.daemon(t)
-		daemon.says(t, "the flush for a gap has failed; the cluster waits for it.*cluster=east|cluster=east.*the flush for a gap has failed")
-		daemon.says(t, "flushed; going on.*cluster=west|cluster=west.*flushed; going on")
+		daemon.says(t, "the flush for a gap has failed; the cluster waits for it.* cluster=east")
+		daemon.says(t, "flushed; going on.* cluster=west")
 		mustBeGone(t, west, stale)
 		mustBeThere(t, east, stale)
 		for range 3 {

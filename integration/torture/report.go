@@ -100,11 +100,15 @@ func (r *report) print(out io.Writer) error {
 	return nil
 }
 
-// some names a few of many keys.
+// some names a few of many keys, without what only makes them long.
 func some(keys []string) string {
 	const most = 5
-	if len(keys) <= most {
-		return strings.Join(keys, " ")
+	var names []string
+	for _, key := range keys[:min(most, len(keys))] {
+		names = append(names, strings.TrimRight(key, "x"))
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(keys[:most], " "), len(keys)-most)
+	if len(keys) > most {
+		names = append(names, fmt.Sprintf("and %d more", len(keys)-most))
+	}
+	return strings.Join(names, " ")
 }

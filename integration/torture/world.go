@@ -46,6 +46,7 @@ type world struct {
 // settings are what differs from seed to seed.
 type settings struct {
 	logBytes   string
+	redelete   time.Duration
 	timeout    time.Duration
 	refusedMax int
 	window     int
@@ -55,20 +56,31 @@ type settings struct {
 
 func newSettings(seed uint64) settings {
 	random := rand.New(rand.NewPCG(seed, 0))
-	pick := func(from ...string) string { return from[random.IntN(len(from))] }
-	return settings{
-		logBytes:   pick("64KiB", "256KiB", "1MiB", "64MiB"),
+	s := settings{
 		timeout:    []time.Duration{time.Second, 2 * time.Second, 5 * time.Second}[random.IntN(3)],
 		refusedMax: []int{20, 1000, 100_000}[random.IntN(3)],
 		window:     1 + random.IntN(8),
-		binlog:     pick("64K", "1M", "1G"),
+		binlog:     []string{"64K", "1M", "1G"}[random.IntN(3)],
 		compressed: random.IntN(2) == 0,
 	}
+	// Second deletes pace the catching up: a Log for them holds a sixteenth of this, and
+	// lets it through once in their delay.
+	switch random.IntN(4) {
+	case 0:
+		s.logBytes, s.redelete = "64KiB", 20*ms
+	case 1:
+		s.logBytes, s.redelete = "256KiB", 20*ms
+	case 2:
+		s.logBytes, s.redelete = "1MiB", 100*ms
+	default:
+		s.logBytes, s.redelete = "64MiB", 1000*ms
+	}
+	return s
 }
 
 func (s settings) String() string {
-	text := fmt.Sprintf("log_bytes %s, timeout %v, refused_max %d, window %d, log files of %s",
-		s.logBytes, s.timeout, s.refusedMax, s.window, s.binlog)
+	text := fmt.Sprintf("log_bytes %s, redelete_after %v, timeout %v, refused_max %d, window %d, log files of %s",
+		s.logBytes, s.redelete, s.timeout, s.refusedMax, s.window, s.binlog)
 	if s.compressed {
 		text += ", MariaDB's log compressed"
 	}
@@ -212,9 +224,9 @@ func (w *world) configure() error {
 	clusters := fmt.Sprintf(`clusters:
   - {name: east, routers: [%s, %s], %s}
   - {name: west, servers: [%s, %s], %s}
-  - {name: north, servers: [%s], redelete_after: [300ms], linger: 1ms, %s}
+  - {name: north, servers: [%s], redelete_after: [%v], linger: 1ms, %s}
 admin: {listen: ""}
-`, at["router/1"], at["router/2"], common, at["west/1"], at["west/2"], common, at["north/1"], common)
+`, at["router/1"], at["router/2"], common, at["west/1"], at["west/2"], common, at["north/1"], s.redelete, common)
 	for file, source := range map[string]string{"mcsqueal.yaml": w.source.addr(), "direct.yaml": w.db.Addr()} {
 		scheme, _, _ := strings.Cut(w.db.URL(), "://")
 		text := fmt.Sprintf("source: {url: %q}\nstate_dir: %q\nlog_bytes: %s\n%s",
