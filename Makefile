@@ -56,6 +56,7 @@ lint: ## golangci-lint
 .PHONY: race
 race: cc ## The tests, under the race detector
 	$(GO) test -race -timeout 15m -run '$(RUN)' $(PKG)
+	$(GO) test -run 'Allocates' ./...
 
 ##@ Now and then
 
