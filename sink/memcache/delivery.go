@@ -38,8 +38,13 @@ type delivery struct {
 
 	// free has the flights that are not in use; it bounds how many there are.
 	free chan *flight
+	// until ends the sender's wait for the log when a key has been refused
+	// meanwhile. It is the sender's.
+	until context.Context //nolint:containedctx // of send, which is on the stack below
 
 	mu sync.Mutex // guards what follows, and sink.refused
+	// interrupt ends until.
+	interrupt context.CancelFunc
 	// order has the log's flights that are not acknowledged, oldest first.
 	order []*flight
 	// flying counts the refused keys that are in flight again.
@@ -75,12 +80,17 @@ var errEnd = errors.New("everything is acknowledged")
 // to come.
 func (d *delivery) send(ctx context.Context) error {
 	encode := d.encode
+	d.renew(ctx)
+	defer d.hurry()
 	for {
 		f, err := d.take(ctx)
 		if err != nil {
 			return err
 		}
-		due, wait, full := d.due()
+		if d.until.Err() != nil {
+			d.renew(ctx)
+		}
+		due, wait, full, changed := d.due()
 		switch {
 		case len(due) > 0:
 			if err := d.sendAgain(ctx, f, due); err != nil {
@@ -101,7 +111,7 @@ func (d *delivery) send(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errWait):
 			d.free <- f
-			if err := d.await(ctx, wait); err != nil {
+			if err := await(ctx, changed, wait); err != nil {
 				return err
 			}
 			continue
@@ -159,20 +169,43 @@ func (d *delivery) take(ctx context.Context) (*flight, error) {
 	}
 }
 
-// next fills the flight from the log, or fails with errDue when a refused key is
-// due before there is anything.
+// next fills the flight from the log, or fails with errDue when there are refused
+// keys to be looked at before there is anything: one is due, or has just been refused.
 func (d *delivery) next(ctx context.Context, f *flight, wait time.Duration, encode batcher.Encoder) error {
 	f.retry, f.done = nil, false
-	if wait <= 0 {
-		return d.cursor.Next(ctx, &f.batch, d.limits, encode)
+	until := d.until
+	if wait > 0 {
+		var cancel context.CancelFunc
+		until, cancel = context.WithTimeout(until, wait)
+		defer cancel()
 	}
-	until, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
 	err := d.cursor.Next(until, &f.batch, d.limits, encode)
 	if err != nil && until.Err() != nil && ctx.Err() == nil {
 		return errDue
 	}
 	return err
+}
+
+// renew lets the sender wait for the log until a key is refused from now on. It is
+// called before the refused keys are looked at, so that none comes in between.
+func (d *delivery) renew(ctx context.Context) {
+	until, interrupt := context.WithCancel(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.until, d.interrupt = until, interrupt
+}
+
+// hurry ends the sender's wait for the log.
+func (d *delivery) hurry() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.interrupt()
+}
+
+// refuse queues a key to be tried again, and tells the sender. Its caller holds mu.
+func (d *delivery) refuse(k *refusedKey, now time.Time) {
+	d.sink.refused.add(k, now)
+	d.interrupt()
 }
 
 // encode is the batcher.Encoder of this connection.
@@ -209,7 +242,7 @@ func (d *delivery) acknowledge() error {
 		now := time.Now()
 		for i, k := range f.refused {
 			k.held = held
-			d.sink.refused.add(k, now)
+			d.refuse(k, now)
 			f.refused[i] = nil
 		}
 		f.refused = f.refused[:0]
@@ -234,11 +267,9 @@ func (d *delivery) settled() bool {
 	return len(d.order) == 0 && d.flying == 0 && len(d.sink.refused) == 0
 }
 
-// await waits until a flight comes back or, if wait is not 0, so long.
-func (d *delivery) await(ctx context.Context, wait time.Duration) error {
-	d.mu.Lock()
-	changed := d.changed
-	d.mu.Unlock()
+// await waits until a flight has come back since due was asked or, if wait is not 0,
+// so long.
+func await(ctx context.Context, changed <-chan struct{}, wait time.Duration) error {
 	var due <-chan time.Time
 	if wait > 0 {
 		t := time.NewTimer(wait)
@@ -255,14 +286,15 @@ func (d *delivery) await(ctx context.Context, wait time.Duration) error {
 }
 
 // due gives refused keys that are to be tried again now, or how long until the
-// next is (0: none waits), and whether there are too many for anything else.
-func (d *delivery) due() (keys []*refusedKey, wait time.Duration, full bool) {
+// next is (0: none waits), and whether there are too many for anything else. changed
+// is closed when a flight comes back.
+func (d *delivery) due() (keys []*refusedKey, wait time.Duration, full bool, changed <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q := &d.sink.refused
 	full = len(*q)+d.flying >= d.sink.cfg.RefusedMax
 	if len(*q) == 0 {
-		return nil, 0, full
+		return nil, 0, full, d.changed
 	}
 	const most = 1000
 	now := time.Now()
@@ -271,7 +303,7 @@ func (d *delivery) due() (keys []*refusedKey, wait time.Duration, full bool) {
 	if len(*q) > 0 {
 		wait = max((*q)[0].due.Sub(now), time.Millisecond)
 	}
-	return keys, wait, full
+	return keys, wait, full, d.changed
 }
 
 // sendAgain sends keys that were refused before.
@@ -353,7 +385,7 @@ func (d *delivery) answeredAgain(f *flight, b *mcconn.Batch) {
 			refused = refused[1:]
 			if r.Kind != mcproto.ClientError {
 				d.sink.counters.refused.Inc()
-				d.sink.refused.add(k, now)
+				d.refuse(k, now)
 				continue
 			}
 			d.sink.setKeyAside(keyOf(k.command), r.Message)
