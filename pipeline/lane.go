@@ -79,7 +79,7 @@ func (l *lane) run(ctx context.Context) error {
 		}
 		err = l.serve(ctx, s)
 		l.limit(false)
-		failed := p.release(s)
+		failed := p.release(s, l)
 		var gap *binlog.GapError
 		switch {
 		case ctx.Err() != nil, err == nil && p.reading.Err() != nil:

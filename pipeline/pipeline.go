@@ -348,7 +348,7 @@ func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error
 	source, visibility := p.cfg.Open()
 	log := batcher.NewLog(batcher.Config{Bytes: bytes, From: from, KeepSlowest: p.cfg.Together})
 	return &stream{
-		pos: from.Clone(), visibility: visibility, private: private,
+		pos: from.Clone(), visibility: visibility, private: private, lanes: make(map[*lane]struct{}),
 		reading: &reading{
 			source: source, log: log, w: log.Writer(), tags: tags, lexing: p.cfg.Lexing,
 			spool: p.cfg.Spool, strict: p.cfg.Save != nil,

@@ -76,7 +76,7 @@ func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
 		p.mu.Lock()
 		if s, err := p.choose(at); s != nil || err != nil {
 			if s != nil {
-				s.lanes++
+				s.lanes[l] = struct{}{}
 			}
 			p.mu.Unlock()
 			return s, err
@@ -114,7 +114,7 @@ func (p *Pipeline) choose(at binlog.Position) (*stream, error) {
 		return nil, errStopping
 	}
 	if p.main.ended() {
-		if p.main.lanes > 0 {
+		if len(p.main.lanes) > 0 {
 			return nil, nil // they are about to meet its end, too
 		}
 		// It met a gap, or this is what is left of it.
@@ -127,7 +127,7 @@ func (p *Pipeline) choose(at binlog.Position) (*stream, error) {
 		return s, nil
 	}
 	for s := range p.private {
-		if !s.ended() && s.reading.log.CanJoin(at) {
+		if !s.ended() && s.reading.log.CanJoin(at) && p.inStep(s, at) {
 			return s, nil
 		}
 	}
@@ -141,6 +141,25 @@ func (p *Pipeline) choose(at binlog.Position) (*stream, error) {
 	p.private[s] = struct{}{}
 	p.start(s)
 	return s, nil
+}
+
+// inStep tells whether a lane at a position fits to those that a private stream
+// serves: one of them has come so far, or is at most a Log away. A lane far ahead of
+// all of them would wait for what it needs, and would drive the others out, since
+// what it has already costs it nothing and the reading keeps pace with the fastest.
+// mu is held.
+func (p *Pipeline) inStep(s *stream, at binlog.Position) bool {
+	for l := range s.lanes {
+		theirs := l.at()
+		if theirs.Covers(at) {
+			return true
+		}
+		order, ok := theirs.File.Compare(at.File)
+		if ok && order == 0 && at.Offset <= theirs.Offset+uint64(s.reading.log.Capacity()) {
+			return true
+		}
+	}
+	return false
 }
 
 // start sets a stream going. If the main reading fails for good, all end.
@@ -159,15 +178,15 @@ func (p *Pipeline) start(s *stream) {
 
 // release says that a lane has left a stream. A private one without lanes ends. It
 // returns why the stream's reading has ended, if it has.
-func (p *Pipeline) release(s *stream) error {
+func (p *Pipeline) release(s *stream, l *lane) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.lanes--
+	delete(s.lanes, l)
 	var err error
 	if s.ended() {
 		err = s.err
 	}
-	if s.private && s.lanes == 0 {
+	if s.private && len(s.lanes) == 0 {
 		s.stop()
 		delete(p.private, s)
 	}

@@ -83,8 +83,8 @@ type stream struct {
 	pos        binlog.Position    // where the reading is; its goroutine's
 	// private: for lanes that catch up, not the main one.
 	private bool
-	// lanes counts those served from here; guarded by the Pipeline's mu.
-	lanes int
+	// lanes are those served from here; guarded by the Pipeline's mu.
+	lanes map[*lane]struct{}
 	stop  context.CancelFunc
 	// done is closed when the reading has ended, with err.
 	done chan struct{}
