@@ -28,6 +28,9 @@ const (
 	// sweepSoon while what is left in them is waited for.
 	sweepEvery = 500 * time.Millisecond
 	sweepSoon  = 20 * time.Millisecond
+	// lossSure is how long a key may be seen that the checkpoint is past: it has been
+	// deleted before, so only as long as a look into the caches takes.
+	lossSure = 10 * time.Second
 )
 
 // watch lets go of what is gone, in every cache, until the context ends.
@@ -73,7 +76,9 @@ type recovery struct {
 func (r *recovery) complete() bool { return len(r.left) == 0 && len(r.behind) == 0 }
 
 // await waits, with everything healthy, until all that is committed now is gone from
-// every cache, and the checkpoint is past it.
+// every cache, and the checkpoint is past it. It gives up when patience is over, when
+// the daemon has given up, and when the checkpoint is past what is not gone: then
+// that has been lost.
 func (j *judge) await(ctx context.Context, patience time.Duration) (*recovery, error) {
 	began := time.Now()
 	executed, err := j.executed(ctx)
@@ -106,7 +111,8 @@ func (j *judge) await(ctx context.Context, patience time.Duration) (*recovery, e
 		if len(r.behind) == 0 && r.caughtUp == 0 {
 			r.caughtUp = time.Since(began)
 		}
-		if r.complete() || time.Since(began) > patience || j.world.daemon.waits() {
+		passed := r.caughtUp > 0 && len(r.behind) == 0 && time.Since(began) > r.caughtUp+lossSure
+		if r.complete() || passed || time.Since(began) > patience || j.world.daemon.waits() {
 			r.waited = time.Since(began).Round(ms)
 			return r, nil
 		}

@@ -47,6 +47,8 @@ type torturer struct {
 	judge  *judge
 	tally  *tally
 	report *report
+	// failed: a lull was not enough, and the daemon has been ended.
+	failed bool
 }
 
 func (t *torturer) run(ctx context.Context) error {
@@ -134,13 +136,14 @@ func (t *torturer) lull(ctx context.Context, behind string) (whole bool, err err
 			t.world.chronicle.find("%v", err)
 		}
 	}
+	t.failed = true
 	t.world.daemon.dumpStacks()
 	return false, nil
 }
 
 // end is the last lull, in which nobody writes any more, and the daemon's end.
 func (t *torturer) end(ctx context.Context) error {
-	if len(t.world.chronicle.found()) > 0 && t.report.lost > 0 {
+	if t.failed {
 		return nil
 	}
 	whole, err := t.lull(ctx, "the end")
