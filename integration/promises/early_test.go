@@ -171,6 +171,38 @@ func TestNoDeleteLeavesEarlyOverManyRotations(t *testing.T) {
 	})
 }
 
+// While nothing becomes visible, reading goes on until the Log is full, and then the
+// dump is closed: the source is not kept waiting, and what it could not send is asked
+// for again.
+func TestStallThatFillsTheLogLosesNothing(t *testing.T) {
+	eachOwn(t, func(t *testing.T, db *source) {
+		stall := newStall(t, db)
+		m := newCache(t)
+		cfg := configure(t, from(db.url()), "log_bytes: 64KiB", to(cluster("east", "servers", m.Addr())))
+		daemon := cfg.daemon(t)
+		db.settle(t, m)
+		keys := db.longKeys("k", 1000)
+		fill(t, m, keys...)
+		stall.begin(t)
+		committed := make(chan error, 1)
+		go func() { committed <- db.write(t.Context(), keys...) }()
+		daemon.says(t, "the dump is closed until half of it is free")
+		daemon.says(t, "cannot be read on the source yet; their keys wait")
+		mustBeThere(t, m, keys...)
+		stall.end(t)
+		if err := <-committed; err != nil {
+			t.Fatal(err)
+		}
+		awaitGone(t, m, keys...)
+		db.settle(t, m)
+		done := db.executed(t)
+		daemon.stop(t)
+		if !cfg.has(t, "east", done) {
+			t.Errorf("east stands at %s, want all of %s", cfg.position(t, "east"), done)
+		}
+	})
+}
+
 // Without semi-synchronous replication the gap is short, and what comes of it is a
 // matter of chance: what there is to see without the barrier is only told.
 func TestNoDeleteLeavesEarlyOnABusySource(t *testing.T) {

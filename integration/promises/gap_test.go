@@ -329,6 +329,33 @@ func TestLogResetUnderARunningDaemonIsAGap(t *testing.T) {
 	})
 }
 
+func TestResetLogIsGoneOnWithAfterAFlush(t *testing.T) {
+	eachOwn(t, func(t *testing.T, db *source) {
+		east, west := newCache(t), newCache(t)
+		cfg := configure(t, from(db.url()), "on_gap: flush", to(cluster("east", "servers", east.Addr()), cluster("west", "servers", west.Addr())))
+		daemon := cfg.daemon(t)
+		for range 10 {
+			db.settle(t, east, west)
+		}
+		db.reset(t)
+		db.commit(t, db.key("first"))
+		db.rotate(t)
+		daemon.saysTimes(t, 2, "flushed; going on")
+		for range 3 {
+			db.settle(t, east, west)
+		}
+		done := db.executed(t)
+		for _, name := range []string{"east", "west"} {
+			await(t, name+" stands where the new log does", func() bool { return done.Covers(cfg.position(t, name).GTIDs) && cfg.has(t, name, done) })
+		}
+		daemon.kill(t)
+		daemon = cfg.daemon(t)
+		db.settle(t, east, west)
+		daemon.mustNotHaveSaid(t, `msg="a gap`)
+		daemon.stop(t)
+	})
+}
+
 // A cluster that takes nothing lets the Log fill up, and the dump is closed. What is
 // purged meanwhile is missed when it is to be resumed.
 func TestLogPurgedUnderAPausedDumpIsAGap(t *testing.T) {

@@ -38,7 +38,13 @@ func TestMain(m *testing.M) {
 	}
 	failed = append(failed, binary.remove())
 	if status == 0 {
-		failed = append(failed, goleak.Find())
+		const toxic = "github.com/Shopify/toxiproxy/v2"
+		failed = append(failed, goleak.Find(
+			// What toxiproxy leaves behind of connections that are cut.
+			goleak.IgnoreAnyFunction(toxic+"/toxics.(*ToxicStub).Run"),
+			goleak.IgnoreAnyFunction(toxic+".(*ToxicLink).read"),
+			goleak.IgnoreAnyFunction(toxic+".(*ToxicLink).write"),
+		))
 	}
 	if err := errors.Join(failed...); err != nil {
 		fmt.Fprintln(os.Stderr, err)

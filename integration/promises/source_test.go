@@ -3,6 +3,7 @@ package promises
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -42,6 +43,9 @@ type source struct {
 	db     *sql.DB // in the schema
 }
 
+// idleConns are kept: tests write from many sessions, again and again.
+const idleConns = 32
+
 var schemas atomic.Int64
 
 // newSource makes a schema for a test.
@@ -69,12 +73,23 @@ func (s *source) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.db = sql.OpenDB(connector)
-	s.db.SetMaxIdleConns(32)               // tests write from many sessions, again and again
+	s.db.SetMaxIdleConns(idleConns)
 	t.Cleanup(func() { _ = s.db.Close() }) // the server may be gone
+}
+
+// on is the same schema on another server, to which it has been replicated.
+func (s *source) on(t *testing.T, db *servers.Database) *source {
+	t.Helper()
+	other := &source{Database: db, schema: s.schema}
+	other.open(t)
+	return other
 }
 
 // url is the server as mcsqueal is told it.
 func (s *source) url() string { return strings.Replace(s.URL(), "root@", user+"@", 1) }
+
+// through is url by another way to it.
+func (s *source) through(w *wire) string { return strings.Replace(s.url(), s.Addr(), w.addr(), 1) }
 
 func (s *source) mysql() bool { return s.Kind() == servers.KindMySQL }
 
@@ -132,6 +147,20 @@ func (s *source) rows(t *testing.T, query string) (all [][]string) {
 	t.Helper()
 	_, all = s.table(t, query)
 	return all
+}
+
+// record gives a query's one row by the names of its columns.
+func (s *source) record(t *testing.T, query string) map[string]string {
+	t.Helper()
+	columns, rows := s.table(t, query)
+	if len(rows) != 1 {
+		t.Fatalf("%s: %s: %d rows, want one", s, query, len(rows))
+	}
+	record := make(map[string]string, len(columns))
+	for i, column := range columns {
+		record[column] = rows[0][i]
+	}
+	return record
 }
 
 func (s *source) table(t *testing.T, query string) (columns []string, all [][]string) {
@@ -248,6 +277,44 @@ func (s *source) reset(t *testing.T) {
 	} else {
 		s.exec(t, "RESET MASTER")
 	}
+}
+
+// session is one connection.
+type session struct {
+	source *source
+	conn   *sql.Conn
+}
+
+// session opens a connection that is closed, for good, with the test.
+func (s *source) session(t *testing.T) *session {
+	t.Helper()
+	conn, err := s.db.Conn(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+	c := &session{source: s, conn: conn}
+	t.Cleanup(c.close)
+	return c
+}
+
+// close ends the connection instead of giving it back: what was set in it is gone.
+func (c *session) close() {
+	_ = c.conn.Raw(func(any) error { return driver.ErrBadConn }) // so that it is not kept
+	_ = c.conn.Close()
+}
+
+// exec runs a statement.
+func (c *session) exec(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := c.conn.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %s: %v", c.source, clip(statement), err)
+	}
+}
+
+// commit writes a row in a statement that names the keys.
+func (c *session) commit(t *testing.T, keys ...string) {
+	t.Helper()
+	c.exec(t, "INSERT "+tag(keys...)+" INTO written VALUES ()")
 }
 
 func clip(s string) string {

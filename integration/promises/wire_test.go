@@ -1,6 +1,8 @@
 package promises
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
@@ -34,5 +36,30 @@ func (w *wire) mend(t *testing.T) {
 	t.Helper()
 	if err := w.proxy.Start(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// spoil does something to what comes from the server (downstream) or goes to it
+// (upstream), on every connection: one of toxiproxy's toxics with one attribute.
+func (w *wire) spoil(t *testing.T, direction, toxic, attribute string, value int) {
+	t.Helper()
+	_, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
+		`{"name": %q, "type": %q, "stream": %q, "attributes": {%q: %d}}`, toxic, toxic, direction, attribute, value)))
+	if err != nil {
+		t.Fatalf("%s: %v", toxic, err)
+	}
+}
+
+// swallow lets connections be and nothing through, in one direction, until restore.
+func (w *wire) swallow(t *testing.T, direction string) {
+	t.Helper()
+	w.spoil(t, direction, "timeout", "timeout", 0)
+}
+
+// restore takes a toxic off again.
+func (w *wire) restore(t *testing.T, toxic string) {
+	t.Helper()
+	if err := w.proxy.Toxics.RemoveToxic(t.Context(), toxic); err != nil {
+		t.Fatalf("%s: %v", toxic, err)
 	}
 }
