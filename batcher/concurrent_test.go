@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -329,7 +330,13 @@ func (g *target) consume(ctx context.Context, t *testing.T, until func() bool) e
 		}
 		if len(flight) < 3 && (until == nil || g.r.IntN(4) > 0) {
 			d := &delivery{}
-			err := g.cursor.Next(ctx, &d.b, Limits{Keys: 1 + g.r.IntN(100)}, func(dst []byte, inv *Invalidation) []byte {
+			next, cancel := ctx, context.CancelFunc(func() {})
+			if len(flight) > 0 {
+				// The writer may wait for the room that these take: they are acknowledged
+				// whatever comes.
+				next, cancel = context.WithTimeout(ctx, time.Millisecond)
+			}
+			err := g.cursor.Next(next, &d.b, Limits{Keys: 1 + g.r.IntN(100)}, func(dst []byte, inv *Invalidation) []byte {
 				tx := g.source.byID[inv.GTID]
 				if !tx.visible.Load() {
 					t.Errorf("took a key of %v, which is not visible", inv.GTID)
@@ -338,6 +345,7 @@ func (g *target) consume(ctx context.Context, t *testing.T, until func() bool) e
 				return append(append(dst, inv.Key...), '\n')
 			})
 			if err == io.EOF {
+				cancel()
 				for _, d := range flight {
 					if err := g.ack(t, d); err != nil {
 						return err
@@ -346,10 +354,14 @@ func (g *target) consume(ctx context.Context, t *testing.T, until func() bool) e
 				g.resolve(len(g.refused))
 				return io.EOF
 			}
-			if err != nil {
+			waited := err != nil && next.Err() != nil && ctx.Err() == nil
+			cancel()
+			if err != nil && !waited {
 				return err
 			}
-			flight = append(flight, d)
+			if !waited {
+				flight = append(flight, d)
+			}
 		}
 		if g.pauses && g.r.IntN(100) == 0 {
 			g.pause()
