@@ -299,7 +299,7 @@ func (r *liveReading) run() error {
 					r.dump.offset = end
 				}
 			}
-			if err := r.watch.idle(r.file); err != nil {
+			if err := r.watch.idle(r.file, r.dump.offset); err != nil {
 				return err
 			}
 		case typePreviousGTIDs, typeMariaGTIDList:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -12,16 +13,18 @@ import (
 // When somebody resets the log under a dump, the server says nothing: the dump stays
 // at the end of a file that is gone, and goes on in the next that is begun, whatever
 // was written in between. Two things give it away: the file that the server has under
-// that name was made at another time, which is looked up now and then while nothing
-// comes; and the head of the next file does not know what was read last.
+// that name is shorter than what was read of it, or was made at another time (in whole
+// seconds), which is looked up now and then while nothing comes; and the head of the
+// next file does not know what was read last.
 
 // fileCheck is how often at most the file of an idle dump is looked up.
 const fileCheck = 10 * time.Second
 
 // resetWatch looks out for a reset under one dump.
 type resetWatch struct {
-	// made looks up when the server's file of that name was made.
-	made func(name string) (time.Time, error)
+	// made looks up when the server's file of that name was made. It is an error of
+	// the server's (1236) when there is none, or none so long.
+	made func(name string, read uint64) (time.Time, error)
 	// gap makes the error.
 	gap func(what string) error
 	// warn tells what kept it from finding out.
@@ -65,17 +68,18 @@ func (w *resetWatch) previous(e *event, f File) error {
 	return w.gap(fmt.Sprintf("its log file %s does not follow what was read, which ended with %s: its log was reset meanwhile", f.Name, g))
 }
 
-// idle looks up the file that is being read, unless it has done so lately.
-func (w *resetWatch) idle(f File) error {
+// idle looks up the file that is being read, and has been read so far, unless it has
+// done so lately.
+func (w *resetWatch) idle(f File, read uint64) error {
 	if w.made == nil || f.Name == "" || f.Created.IsZero() || time.Since(w.checked) < fileCheck {
 		return nil
 	}
-	made, err := w.made(f.Name)
+	made, err := w.made(f.Name, read)
 	w.checked = time.Now()
 	var my *mysql.MyError
 	switch {
 	case errors.As(err, &my) && my.Code == errFatalReadingLog:
-		return w.gap(fmt.Sprintf("it no longer has %s, which is being read: its log was reset", f.Name))
+		return w.gap(fmt.Sprintf("it no longer has %s, of which %d bytes have been read: its log was reset", f.Name, read))
 	case err != nil:
 		w.warn(err)
 	case !made.IsZero() && !made.Equal(f.Created):
@@ -92,8 +96,8 @@ func (l *Live) watchReset(ctx context.Context, cfg ServerConfig, settings *Setti
 	}
 	return resetWatch{
 		checked: time.Now(), // settle has verified it
-		made: func(name string) (time.Time, error) {
-			made, err := fileMade(ctx, cfg, settings, name)
+		made: func(name string, read uint64) (time.Time, error) {
+			made, err := fileMade(ctx, cfg, settings, name, read)
 			if ctx.Err() != nil {
 				return time.Time{}, nil //nolint:nilerr // the reading ends
 			}
@@ -109,15 +113,20 @@ func (l *Live) watchReset(ctx context.Context, cfg ServerConfig, settings *Setti
 }
 
 // fileMade reads when a log file was made from its head, over a connection of its
-// own. It waits for no lock of the server's log.
-func fileMade(ctx context.Context, cfg ServerConfig, settings *Settings, name string) (time.Time, error) {
+// own. It waits for no lock of the server's log. The server refuses what is asked for
+// behind the file's end, so it is asked for what follows the bytes that were read,
+// where the dump protocol can name that place; the head comes first all the same.
+func fileMade(ctx context.Context, cfg ServerConfig, settings *Settings, name string, read uint64) (time.Time, error) {
+	if read < firstOffset || read > math.MaxUint32 {
+		read = firstOffset
+	}
 	server, err := Connect(ctx, cfg)
 	if err != nil {
 		return time.Time{}, err
 	}
 	defer func() { _ = server.Close() }() // it has said what was asked
 	raw, err := server.startDump(ctx, dumpRequest{
-		serverID: freshServerID(), from: Position{File: File{Name: name}, Offset: firstOffset},
+		serverID: freshServerID(), from: Position{File: File{Name: name}, Offset: read},
 		heartbeat: time.Second, toEnd: true, settings: settings,
 	})
 	if err != nil {
