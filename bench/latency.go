@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -18,23 +19,11 @@ import (
 // that sends a delete as soon as it has read the statement.
 func benchLatency(k servers.Kind) func(ctx context.Context, w *workbench) error {
 	return func(ctx context.Context, w *workbench) (err error) {
-		start := servers.StartMySQL
-		if k == servers.KindMariaDB {
-			start = servers.StartMariaDB
-		}
-		d, err := start(ctx, servers.Config{})
+		l, err := newLatency(ctx, w, k)
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, d.Close()) }()
-		l := &latency{w: w, db: d, maria: k == servers.KindMariaDB, each: w.scaled(1500)}
-		if l.cache, err = startCache(ctx, l.arrived); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, l.cache.close()) }()
-		if _, err := d.DB().ExecContext(ctx, "CREATE TABLE test.t (id INT PRIMARY KEY, v INT); INSERT INTO test.t VALUES (1, 0)"); err != nil {
-			return fmt.Errorf("make a table: %w", err)
-		}
+		defer func() { err = errors.Join(err, l.close()) }()
 		results, err := interleave(ctx, w.rounds(),
 			side{"mcsqueal run --visibility=off", func(ctx context.Context) ([]float64, error) {
 				return l.of(ctx, l.daemon("off"))
@@ -44,7 +33,7 @@ func benchLatency(k servers.Kind) func(ctx context.Context, w *workbench) error 
 			}},
 			side{"bare tailer", func(ctx context.Context) ([]float64, error) {
 				return l.of(ctx, func(ctx context.Context) (*program, error) {
-					from, err := end(ctx, d.Addr(), l.maria)
+					from, err := end(ctx, l.db.Addr(), l.maria)
 					if err != nil {
 						return nil, err
 					}
@@ -84,14 +73,37 @@ type latency struct {
 	next    int               // number of the next key
 }
 
+// newLatency starts a database and a cache. The caller closes them.
+func newLatency(ctx context.Context, w *workbench, k servers.Kind) (_ *latency, err error) {
+	start := servers.StartMySQL
+	if k == servers.KindMariaDB {
+		start = servers.StartMariaDB
+	}
+	d, err := start(ctx, servers.Config{})
+	if err != nil {
+		return nil, err
+	}
+	l := &latency{w: w, db: d, maria: k == servers.KindMariaDB, each: w.scaled(1500)}
+	if l.cache, err = startCache(ctx, l.arrived); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if _, err := d.DB().ExecContext(ctx, "CREATE TABLE test.t (id INT PRIMARY KEY, v INT); INSERT INTO test.t VALUES (1, 0)"); err != nil {
+		return nil, errors.Join(fmt.Errorf("make a table: %w", err), l.close())
+	}
+	return l, nil
+}
+
+func (l *latency) close() error { return errors.Join(l.db.Close(), l.cache.close()) }
+
 // daemon starts mcsqueal run with a state of its own.
-func (l *latency) daemon(visibility string) func(ctx context.Context) (*program, error) {
+func (l *latency) daemon(visibility string, more ...string) func(ctx context.Context) (*program, error) {
 	return func(ctx context.Context) (*program, error) {
 		state, err := os.MkdirTemp(l.w.dir, "state-")
 		if err != nil {
 			return nil, fmt.Errorf("make a state folder: %w", err)
 		}
-		return l.w.start(ctx, nil, "run", "--source="+l.db.URL(), "--state-dir="+state, "--cluster=c="+l.cache.addr(), "--visibility="+visibility)
+		return l.w.start(ctx, nil, append([]string{"run", "--source=" + l.db.URL(), "--state-dir=" + state,
+			"--cluster=c=" + l.cache.addr(), "--visibility=" + visibility}, more...)...)
 	}
 }
 
@@ -100,7 +112,11 @@ func (l *latency) arrived(now time.Time, keys [][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, key := range keys {
-		if n, err := strconv.Atoi(string(key[len("lat:"):])); err == nil {
+		number, found := bytes.CutPrefix(key, []byte("lat:"))
+		if !found {
+			continue
+		}
+		if n, err := strconv.Atoi(string(number)); err == nil {
 			if _, again := l.deleted[n]; !again {
 				l.deleted[n] = now
 			}
@@ -108,13 +124,21 @@ func (l *latency) arrived(now time.Time, keys [][]byte) {
 	}
 }
 
-// of starts a program, waits until deletes arrive, measures, and stops it. It gives
-// the median and the 99th percentile from COMMIT's sending, and those from its
-// return, in milliseconds.
-func (l *latency) of(ctx context.Context, start func(ctx context.Context) (*program, error)) (_ []float64, err error) {
+// of starts a program, measures, and stops it.
+func (l *latency) of(ctx context.Context, start func(ctx context.Context) (*program, error)) (figures []float64, err error) {
+	err = l.with(ctx, start, func(conn *sql.Conn, _ *program) error {
+		figures, err = l.measure(ctx, conn)
+		return err
+	})
+	return figures, err
+}
+
+// with starts a program, waits until deletes arrive, does what is to be done while it
+// runs, and stops it.
+func (l *latency) with(ctx context.Context, start func(ctx context.Context) (*program, error), do func(*sql.Conn, *program) error) (err error) {
 	conn, err := l.db.DB().Conn(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("connect: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	l.mu.Lock()
@@ -122,11 +146,9 @@ func (l *latency) of(ctx context.Context, start func(ctx context.Context) (*prog
 	l.mu.Unlock()
 	p, err := start(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-
-	const patience = 10 * time.Second
 	// Until it reads the log, nothing that is committed is heard of.
 	if err := l.until(ctx, patience, func() (bool, error) {
 		first := l.next
@@ -138,8 +160,17 @@ func (l *latency) of(ctx context.Context, start func(ctx context.Context) (*prog
 		_, heard := l.deleted[first-1]
 		return heard, nil
 	}); err != nil {
-		return nil, fmt.Errorf("wait for the first delete: %w; it said:\n%s", err, p.stderr.Bytes())
+		return fmt.Errorf("wait for the first delete: %w; it said:\n%s", err, p.stderr.Bytes())
 	}
+	return do(conn, p)
+}
+
+// patience is how long a delete may take before it counts as lost.
+const patience = 10 * time.Second
+
+// measure gives the median and the 99th percentile from COMMIT's sending, and those
+// from its return, in milliseconds.
+func (l *latency) measure(ctx context.Context, conn *sql.Conn) ([]float64, error) {
 	first := l.next
 	commits := make([]commit, l.each)
 	if err := pace(ctx, l.each, time.Second/500, func(i int) (err error) {

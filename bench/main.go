@@ -46,6 +46,7 @@ var benchmarks = []benchmark{
 	{"obvious", "the obvious program", []servers.Kind{servers.KindMySQL, servers.KindMemcached}, benchObvious},
 	{"latency-mysql", "from COMMIT's return to the delete, MySQL", []servers.Kind{servers.KindMySQL}, benchLatency(servers.KindMySQL)},
 	{"latency-mariadb", "from COMMIT's return to the delete, MariaDB", []servers.Kind{servers.KindMariaDB}, benchLatency(servers.KindMariaDB)},
+	{"away", "one cluster away for an hour's worth of log", []servers.Kind{servers.KindMySQL, servers.KindMemcached}, benchAway},
 	{"packets", "deletes in a packet", nil, benchPackets},
 	{"memory", "one transaction of ten million keys", nil, benchMemory},
 }
