@@ -254,3 +254,34 @@ func TestFailoverToAServerThatLacksThePositionIsAGap(t *testing.T) {
 		}
 	})
 }
+
+// What is prepared on the first server may be decided on the second.
+func TestFailoverKeepsWhatIsPrepared(t *testing.T) {
+	eachKind(t, func(t *testing.T, kind servers.Kind) {
+		p := newPair(t, kind)
+		allowXARecover(t, p.first)
+		p.catchUp(t)
+		m := newCache(t)
+		cfg := configure(t, from(p.first.url(), p.second.url()), to(cluster("east", "servers", m.Addr())))
+		daemon := cfg.daemon(t)
+		p.first.settle(t, m)
+		kept, undone := p.first.keys("kept", 20), p.first.keys("undone", 20)
+		fill(t, m, kept...)
+		fill(t, m, undone...)
+		prepare(t, p.first, "kept", kept...)
+		prepare(t, p.first, "undone", undone...)
+		p.first.settle(t, m)
+		p.catchUp(t)
+		kill(t, p.first)
+		p.promote(t)
+		p.second.settle(t, m)
+		mustBeThere(t, m, append(kept, undone...)...)
+		decide(t, p.second, "ROLLBACK", "undone")
+		decide(t, p.second, "COMMIT", "kept")
+		awaitGone(t, m, kept...)
+		p.second.settle(t, m)
+		mustBeThere(t, m, undone...)
+		daemon.mustNotHaveSaid(t, `msg="a gap`)
+		daemon.stop(t)
+	})
+}
