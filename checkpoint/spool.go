@@ -384,8 +384,8 @@ func (e *stored) needed(r Reach) bool {
 // where readings are about to begin: PREPAREs that none of the starts has executed
 // are removed, and such decisions taken back. The log brings them again, unless they
 // are lost: a failover can lose what had been read, and bring another decision
-// instead. Call it before the first reading and after a failover, while none runs;
-// without starts, after a reset of the log, it removes everything.
+// instead. Call it before the first reading, while none runs; without starts, after a
+// reset of the log, it removes everything.
 func (s *Spool) Rewind(starts []binlog.Position) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -399,10 +399,35 @@ func (s *Spool) Rewind(starts []binlog.Position) error {
 				return fmt.Errorf("remove the keys of a prepared XA transaction: %w", err)
 			}
 		case e.decision != nil && lost(&e.decision.place):
-			if err := s.decide(e, &decision{outcome: binlog.Prepared, place: e.prepare}); err != nil {
-				return fmt.Errorf("take back the decision on XA transaction %s: %w", e.xid, err)
+			if err := s.takeBack(e); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+// Undecide takes back the decisions that a position has not executed: after a failover
+// to a server that may have brought others instead. The log brings them again if they
+// stand. It may be called while other readings run, for it removes nothing: a PREPARE
+// that is lost is never decided upon, or comes before another of its XID.
+func (s *Spool) Undecide(at binlog.Position) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.decided {
+		if e.decision.place.executedAt(&at) {
+			continue
+		}
+		if err := s.takeBack(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Spool) takeBack(e *stored) error {
+	if err := s.decide(e, &decision{outcome: binlog.Prepared, place: e.prepare}); err != nil {
+		return fmt.Errorf("take back the decision on XA transaction %s: %w", e.xid, err)
 	}
 	return nil
 }

@@ -699,6 +699,32 @@ func TestAFailoverTakesBackWhatWasLost(t *testing.T) {
 	}
 }
 
+// A reading that moves to another server takes back what it may have read alone there.
+func TestADecisionThatAFailoverLosesIsTakenBack(t *testing.T) {
+	dir := t.TempDir()
+	s := openSpool(t, dir)
+	first := keysNamed("first", 3)
+	prepare(t, s, mysqlA, 1, xidA, first)
+	prepare(t, s, mysqlA, 2, xidB, first)
+	decide(t, s, mysqlA, 3, xidB, binlog.XACommitted)
+	decide(t, s, mysqlA, 4, xidA, binlog.XARolledBack)
+	if err := s.Undecide(mysqlA.position(t, 3)); err != nil {
+		t.Fatal(err)
+	}
+	b := binlog.File{Name: "other.000001", Server: "B"}
+	tx := &binlog.Transaction{GTID: binlog.GTID{Flavor: binlog.MySQL, SID: [16]byte{'B'}, Seq: 1}, Start: 4, XID: xidA, Outcome: binlog.XACommitted}
+	for range 2 {
+		e, err := s.Decide(tx, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		about(t, e, mysqlA, 1, first)
+		// The one that stands is about the same as before.
+		about(t, decide(t, s, mysqlA, 3, xidB, binlog.XACommitted), mysqlA, 2, first)
+		s = openSpool(t, dir)
+	}
+}
+
 func TestATemporarySpoolLeavesNothing(t *testing.T) {
 	parent := t.TempDir()
 	s := TemporarySpool(parent)

@@ -401,7 +401,11 @@ func (r *reading) Moved() (binlog.Position, error) {
 		r.gathering.drop()
 		r.visibility.Forget()
 	}
-	return r.w.Truncate()
+	at, err := r.w.Truncate()
+	if err != nil {
+		return at, err
+	}
+	return at, r.spool.Undecide(at)
 }
 
 // Checkpoint implements binlog.Handler.

@@ -285,3 +285,41 @@ func TestFailoverKeepsWhatIsPrepared(t *testing.T) {
 		daemon.stop(t)
 	})
 }
+
+// The first server has rolled back what it had prepared, nobody saw it, and it dies; on
+// the second the same is committed.
+func TestFailoverTakesBackADecisionThatNobodySaw(t *testing.T) {
+	eachKind(t, func(t *testing.T, kind servers.Kind) {
+		p := newPair(t, kind)
+		allowXARecover(t, p.first)
+		p.catchUp(t)
+		stall := newStall(t, p.first)
+		m := newCache(t)
+		cfg := configure(t, from(p.first.url(), p.second.url()), to(cluster("east", "servers", m.Addr())))
+		daemon := cfg.daemon(t)
+		p.first.settle(t, m)
+		keys := p.first.keys("k", 20)
+		fill(t, m, keys...)
+		prepare(t, p.first, "x", keys...)
+		p.first.settle(t, m)
+		p.catchUp(t)
+		p.replication(t, "STOP", "")
+		stall.begin(t)
+		c := p.first.session(t)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = c.conn.ExecContext(t.Context(), "XA ROLLBACK 'x'") // the server dies over it
+		}()
+		daemon.says(t, "cannot be read on the source yet; their keys wait")
+		kill(t, p.first)
+		<-ended
+		p.promote(t)
+		daemon.says(t, "the reading goes back to what was visible.*source="+p.second.Addr())
+		decide(t, p.second, "COMMIT", "x")
+		awaitGone(t, m, keys...)
+		p.second.settle(t, m)
+		daemon.mustNotHaveSaid(t, `msg="a gap`)
+		daemon.stop(t)
+	})
+}
