@@ -59,12 +59,17 @@ type Live struct {
 	lastID  string
 	moving  bool
 	current atomic.Int32 // index into cfg.Servers
+	tailing atomic.Bool  // a dump delivers
 	read    atomic.Int64
 }
 
 // BytesRead is how many bytes of the log have come so far. Any goroutine may call
 // it.
 func (l *Live) BytesRead() int64 { return l.read.Load() }
+
+// Tailing tells whether a dump is open that has delivered something. Any goroutine may
+// call it.
+func (l *Live) Tailing() bool { return l.tailing.Load() }
 
 // NewLive makes a Live; it connects in Run.
 func NewLive(cfg LiveConfig) *Live {
@@ -191,6 +196,7 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 		live: l, dump: d, parser: p, pos: pos, id: settings.ID, retry: retry,
 		watch: l.watchReset(ctx, cfg, settings, pos),
 	}
+	defer l.tailing.Store(false)
 	err = r.run()
 	var my *mysql.MyError
 	var lost *lostError
@@ -326,6 +332,7 @@ func (r *liveReading) run() error {
 		if first {
 			first = false
 			r.live.worked = true
+			r.live.tailing.Store(true)
 			r.live.delivered++
 			r.retry.Reset()
 		}

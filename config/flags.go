@@ -66,7 +66,7 @@ func BindFlags(set *pflag.FlagSet) *Flags {
 		"`name` of the tags that list keys; again for each further name")
 
 	bind(f, "admin-listen", set.StringVar, "admin.listen", func(c *Config) *string { return &c.Admin.Listen },
-		"`address` of the HTTP listener; empty for none")
+		"`address` on which metrics and health are served over HTTP; empty for none")
 	bind(f, "log-level", wordVar[LogLevel](set), "log.level", func(c *Config) *LogLevel { return &c.Log.Level },
 		"least serious `level` that is logged: debug, info, warn or error")
 	bind(f, "log-format", wordVar[LogFormat](set), "log.format", func(c *Config) *LogFormat { return &c.Log.Format },

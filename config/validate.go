@@ -47,6 +47,13 @@ func (c *Config) RequireClusters() error {
 	return v.mistakes.err()
 }
 
+// Given tells whether the value at a path, like admin.listen, was given by the file or
+// by a flag; if not, it is the default.
+func (c *Config) Given(path string) bool {
+	_, ok := c.places[path]
+	return ok
+}
+
 // place is where the value at a path was given, or else the innermost thing it is
 // part of, and the path of which of them. Both are empty when nothing was given.
 func (c *Config) place(path string) (place, of string) {

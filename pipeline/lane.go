@@ -40,6 +40,7 @@ type lane struct {
 	conn     Connection
 	checked  bool // nothing is prepared on the source that the lane will not meet
 	mended   int  // gaps of the cluster that this lane knows to be mended
+	state    state
 
 	mu       sync.Mutex        // guards what follows
 	cursors  []*batcher.Cursor // the first, then the seconds'; nil between streams
@@ -73,11 +74,14 @@ func (l *lane) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		l.state.set(inStep)
 		if s.private {
+			l.state.set(catchingUp)
 			logger.Info("catching up on a reading of its own", "position", l.at().String())
 			l.limit(true)
 		}
 		err = l.serve(ctx, s)
+		l.state.set(waiting)
 		l.limit(false)
 		failed := p.release(s, l)
 		var gap *binlog.GapError

@@ -55,8 +55,10 @@ func (p *Pipeline) startMain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.main = s
 	p.start(s)
+	p.mu.Lock()
+	p.main = s
+	p.mu.Unlock()
 	return nil
 }
 
@@ -234,6 +236,7 @@ func (p *Pipeline) verify(ctx context.Context, l *lane) error {
 // or it is parked, and the gap is the error.
 func (p *Pipeline) mend(ctx context.Context, l *lane, gap *binlog.GapError) error {
 	c := l.cluster
+	l.state.set(atGap)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	logger := p.cfg.Logger.With("cluster", c.Name)
@@ -260,6 +263,7 @@ func (p *Pipeline) mend(ctx context.Context, l *lane, gap *binlog.GapError) erro
 	}
 	l.mended = c.mended
 	l.moveTo(c.resume())
+	l.state.set(waiting)
 	return nil
 }
 

@@ -34,9 +34,8 @@ func (d *delivery) setAside() (n uint64) {
 
 // deliverTo makes the sinks of the clusters. from gives each its position; limit, if
 // set, bounds all together.
-func deliverTo(clusters []config.Cluster, from func(name string) binlog.Position, match *regexp.Regexp, limit *rate.Limiter, logger *slog.Logger) *delivery {
+func deliverTo(clusters []config.Cluster, from func(name string) binlog.Position, match *regexp.Regexp, limit *rate.Limiter, metrics *memcache.Metrics, logger *slog.Logger) *delivery {
 	d := &delivery{}
-	metrics := memcache.NewMetrics(nil)
 	for _, c := range clusters {
 		cfg := sinkConfig(c)
 		if match != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/mcsqueal/mcsqueal/config"
 	"github.com/mcsqueal/mcsqueal/extract"
 	"github.com/mcsqueal/mcsqueal/pipeline"
+	"github.com/mcsqueal/mcsqueal/sink/memcache"
 )
 
 // replayFlags are the flags of replay alone.
@@ -115,7 +116,7 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 		if err := probeActions(ctx, clusters, logger); err != nil {
 			return err
 		}
-		d = deliverTo(clusters, func(string) binlog.Position { return r.start }, match, limit, logger)
+		d = deliverTo(clusters, func(string) binlog.Position { return r.start }, match, limit, memcache.NewMetrics(nil), logger)
 	}
 	p.Together = true
 	p.Clusters, p.Tags, p.LogBytes, p.Logger = d.clusters, c.Tags, int64(c.LogBytes), logger

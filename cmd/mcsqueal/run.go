@@ -14,6 +14,7 @@ import (
 	"github.com/mcsqueal/mcsqueal/config"
 	"github.com/mcsqueal/mcsqueal/extract"
 	"github.com/mcsqueal/mcsqueal/pipeline"
+	"github.com/mcsqueal/mcsqueal/sink/memcache"
 )
 
 func newRunCommand(env environment) *cobra.Command {
@@ -98,7 +99,8 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	if err := spool.Rewind(starts); err != nil {
 		return err
 	}
-	d := deliverTo(c.Clusters, func(name string) binlog.Position { return from[name] }, nil, nil, logger)
+	metrics := newRegistry()
+	d := deliverTo(c.Clusters, func(name string) binlog.Position { return from[name] }, nil, nil, memcache.NewMetrics(metrics), logger)
 	if c.OnGap != config.OnGapFlush {
 		for i := range d.clusters {
 			d.clusters[i].Flush = nil
@@ -107,11 +109,17 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	id := daemonServerID(c, dir)
 	p, err := pipeline.New(tailing(src, c, pipeline.Config{
 		Open: src.tail(id), Clusters: d.clusters, Save: store.Save, Spool: spool, Logger: logger,
+		Metrics:  pipeline.NewMetrics(metrics),
 		Prepared: func(ctx context.Context, at binlog.Position) error { return src.live.Prepared(ctx, at, spool.XIDs()) },
 	}))
 	if err != nil {
 		return err
 	}
+	admin, err := startAdmin(ctx, c, metrics, p.Ready, logger)
+	if err != nil {
+		return err
+	}
+	defer admin.close()
 	logger.Info("tailing", "source", src.live.Server().Address, "version", src.settings.Version, "clusters", len(c.Clusters), "server_id", id)
 	err = p.Run(ctx)
 	for name, at := range p.Positions() {

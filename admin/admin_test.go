@@ -1,0 +1,111 @@
+package admin
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server starts one on a port of its own, closed with the test.
+func server(t *testing.T, ready func() error) (url string) {
+	t.Helper()
+	r := prometheus.NewRegistry()
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "things_total", Help: "Things."})
+	r.MustRegister(c)
+	c.Add(3)
+	s, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", Metrics: r, Ready: ready, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + s.Addr()
+}
+
+func ask(t *testing.T, method, url string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Close = true
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+func TestMetricsAndHealthAreServed(t *testing.T) {
+	url := server(t, func() error { return nil })
+	if status, body := ask(t, http.MethodGet, url+"/metrics"); status != http.StatusOK || !strings.Contains(body, "\nthings_total 3\n") {
+		t.Errorf("/metrics: %d %q", status, body)
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if status, body := ask(t, http.MethodGet, url+path); status != http.StatusOK || body != "ok\n" {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+}
+
+// What is not ready says why, and lives all the same.
+func TestWhatIsNotReadySaysWhy(t *testing.T) {
+	var broken atomic.Bool
+	broken.Store(true)
+	url := server(t, func() error {
+		if broken.Load() {
+			return errors.Join(errors.New("cluster east is catching up"), errors.New("cluster west waits"))
+		}
+		return nil
+	})
+	if status, body := ask(t, http.MethodGet, url+"/readyz"); status != http.StatusServiceUnavailable || body != "cluster east is catching up\ncluster west waits\n" {
+		t.Errorf("/readyz: %d %q", status, body)
+	}
+	if status, _ := ask(t, http.MethodGet, url+"/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz: %d", status)
+	}
+	broken.Store(false)
+	if status, _ := ask(t, http.MethodGet, url+"/readyz"); status != http.StatusOK {
+		t.Errorf("/readyz once it is mended: %d", status)
+	}
+}
+
+func TestNothingElseIsServed(t *testing.T) {
+	url := server(t, func() error { return nil })
+	if status, _ := ask(t, http.MethodGet, url+"/debug/pprof/"); status != http.StatusNotFound {
+		t.Errorf("/debug/pprof/: %d", status)
+	}
+	if status, _ := ask(t, http.MethodPost, url+"/metrics"); status != http.StatusMethodNotAllowed {
+		t.Errorf("POST /metrics: %d", status)
+	}
+}
+
+func TestAPortThatIsTakenIsAnErrorThatNamesTheSetting(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, err = Start(t.Context(), Config{Listen: l.Addr().String(), Metrics: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "admin.listen") || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("error %v, want one that names admin.listen and the address", err)
+	}
+}

@@ -1,0 +1,70 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// A Tailer is a Source that knows whether it is being read just now.
+type Tailer interface {
+	// Tailing tells whether there is a dump that delivers. Any goroutine may call it.
+	Tailing() bool
+}
+
+// doing is what a lane is at.
+type doing uint32
+
+const (
+	waiting doing = iota
+	inStep
+	catchingUp
+	atGap
+)
+
+func (d doing) String() string {
+	switch d {
+	case inStep:
+		return "is in step"
+	case catchingUp:
+		return "is catching up"
+	case atGap:
+		return "is at a gap: it is flushed for it, or waits for somebody to decide; the log says what is missing"
+	}
+	return "waits for a reading of the log"
+}
+
+// state is a lane's doing; any goroutine may use it.
+type state struct{ doing atomic.Uint32 }
+
+func (s *state) set(d doing) { s.doing.Store(uint32(d)) }
+func (s *state) get() doing  { return doing(s.doing.Load()) }
+
+// Ready is nil while the log is being read and every cluster is served from that
+// reading, and otherwise names what is not so, an error for each. Any goroutine may
+// call it; it does not wait.
+func (p *Pipeline) Ready() error {
+	var errs []error
+	p.mu.Lock()
+	main := p.main
+	p.mu.Unlock()
+	if main == nil {
+		return errors.New("the source's log is not read yet")
+	}
+	if t, ok := main.reading.source.(Tailer); ok && !t.Tailing() {
+		errs = append(errs, errors.New("the source's log is not being read: the source is connected to, or waited for"))
+	}
+	for _, c := range p.clusters {
+		worst := inStep
+		for _, l := range c.lanes {
+			switch d := l.state.get(); {
+			case d == atGap, worst == inStep:
+				worst = d
+			}
+		}
+		if worst != inStep {
+			errs = append(errs, fmt.Errorf("cluster %s %s", c.Name, worst))
+		}
+	}
+	return errors.Join(errs...)
+}
