@@ -109,7 +109,7 @@ func (a *away) round(ctx context.Context, conn *sql.Conn, p *program, rounds *aw
 	if err := a.west.Client().Set(&memcache.Item{Key: marker, Value: []byte("there")}); err != nil {
 		return fmt.Errorf("set the marker: %w", err)
 	}
-	if _, err := conn.ExecContext(ctx, "UPDATE /* mc: "+marker+" */ test.t SET v = v + 1 WHERE id = 1"); err != nil {
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("UPDATE /* mc: %s */ test.t SET v = v + 1 WHERE id = 1", marker)); err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
 	if err := measure(&rounds.catching); err != nil {
