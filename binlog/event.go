@@ -99,8 +99,6 @@ type event struct {
 	// partial: the event was larger than the buffer and nobody needed it; body
 	// holds only its beginning.
 	partial bool
-	// format is what a format description says, in streams that verify ahead.
-	format *format
 	// start is the offset of the event's first byte; end that of the first byte
 	// behind it. In a live stream both follow from logPos.
 	start, end uint64

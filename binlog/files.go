@@ -87,6 +87,7 @@ func (f *Files) Run(ctx context.Context, h Handler) error {
 type filesReading struct {
 	parser parser
 	next   string // what the log says of the file behind the one being read
+	format format
 	offset uint64
 }
 
@@ -99,32 +100,58 @@ func (r *filesReading) take(b *verified) error {
 			p.input, r.next = b.path, logName(b.path)
 		}
 	}
-	for i := range b.events {
-		e := &b.events[i]
-		switch e.kind {
-		case typeFormatDescription:
-			server := ""
-			if e.format.flavor == MariaDB {
-				server = strconv.FormatUint(uint64(e.serverID), 10)
-			}
-			if err := p.enter(File{Name: r.next, Server: server, Created: e.format.created}); err != nil {
+	var e event
+	for i := range b.runs {
+		run := &b.runs[i]
+		if run.walked != nil {
+			if err := p.event(run.walked); err != nil {
 				return err
 			}
-		case typeRotate:
-			if e.flags&flagArtificial == 0 {
-				name, _, err := rotation(e)
-				if err != nil {
-					return p.fail(e, err)
-				}
-				r.next = name
-			}
+			continue
 		}
-		if err := p.event(e); err != nil {
-			return err
+		e.end = run.start
+		for raw := b.buf[run.lo:run.hi]; len(raw) > 0; {
+			// The verifier has found it whole, and its checksum right.
+			e.header = parseHeader(raw)
+			size := int(e.size)
+			e.start, e.end = e.end, e.end+uint64(size)
+			e.body = raw[headerSize:size:size]
+			raw = raw[size:]
+			if err := r.event(&e); err != nil {
+				return err
+			}
 		}
 	}
 	r.offset = b.offset
 	return p.h.Idle(b.offset)
+}
+
+// event takes one event, its checksum still on it.
+func (r *filesReading) event(e *event) error {
+	p := &r.parser
+	if e.kind == typeFormatDescription {
+		f, err := parseFormat(e.header, e.body)
+		if err != nil {
+			return p.fail(e, err)
+		}
+		r.format = f
+		server := ""
+		if f.flavor == MariaDB {
+			server = strconv.FormatUint(uint64(e.serverID), 10)
+		}
+		return p.enter(File{Name: r.next, Server: server, Created: f.created})
+	}
+	if r.format.checksum {
+		e.body = e.body[:len(e.body)-checksumSize]
+	}
+	if e.kind == typeRotate && e.flags&flagArtificial == 0 {
+		name, _, err := rotation(e)
+		if err != nil {
+			return p.fail(e, err)
+		}
+		r.next = name
+	}
+	return p.event(e)
 }
 
 // logName is the name the server knows a log file by.

@@ -174,7 +174,7 @@ func (s *stream) next(e *event) error {
 	e.header = h
 	e.start = s.offset
 	e.end = s.offset + uint64(size)
-	e.partial, e.format = false, nil
+	e.partial = false
 	if s.hi-s.lo < size {
 		if size > len(s.buf) && s.skim != nil {
 			if err := s.need(headerSize + skimmed); err != nil {
@@ -196,7 +196,6 @@ func (s *stream) next(e *event) error {
 			return s.corrupt("expected a format description", err)
 		}
 		s.format = f
-		e.format = &f
 		// The flag is set in place while the file is written, behind the checksum's back.
 		raw[17] &^= flagInUse
 	}
@@ -218,6 +217,37 @@ func (s *stream) next(e *event) error {
 	s.lo += size
 	s.offset = e.end
 	return nil
+}
+
+// skip steps over the events that stand whole in the buffer and hold nothing special,
+// as long as their checksums are right, and tells whether there were any. What it
+// stops at is for next, which also says what is wrong with it.
+func (s *stream) skip() bool {
+	if s.format.version == "" {
+		return false
+	}
+	const kindAt, sizeAt = 4, 9
+	buf, lo := s.buf[:s.hi], s.lo
+	for len(buf)-lo >= headerSize {
+		size := int(binary.LittleEndian.Uint32(buf[lo+sizeAt:]))
+		if size < headerSize+checksumSize || size > len(buf)-lo ||
+			buf[lo+kindAt] == typeFormatDescription || binary.LittleEndian.Uint32(buf[lo:]) == magicWord {
+			break
+		}
+		if s.format.checksum {
+			cut := lo + size - checksumSize
+			if binary.LittleEndian.Uint32(buf[cut:]) != checksum(buf[lo:cut]) {
+				break
+			}
+		}
+		lo += size
+	}
+	if lo == s.lo {
+		return false
+	}
+	s.offset += uint64(lo - s.lo)
+	s.lo = lo
+	return true
 }
 
 // begin reads the four bytes in front of the first event.

@@ -12,22 +12,21 @@ import (
 // Reading files takes two goroutines: one reads, walks the events' headers and sums
 // their checksums; the other, which runs the handler, follows with what they say.
 //
-//	file ─► verifier ─── batches of events, each with the buffer they stand in ──► Run
+//	file ─► verifier ─── batches: a buffer, and where in it whole events stand ──► Run
 //	           ▲                                                                    │
 //	           └──────────────────── batches that are done with ◄───────────────────┘
+//
+// What the verifier has seen of an event is not handed over: to take a header apart
+// again costs less than to carry it from one core to another.
 
-const (
-	// batchesAhead is how many batches there are: what is read ahead is bounded by
-	// their buffers.
-	batchesAhead = 4
-	// batchEvents is the most events in one.
-	batchEvents = 4096
-)
+// batchesAhead is how many batches there are: what is read ahead is bounded by
+// their buffers.
+const batchesAhead = 4
 
-// verified is events that follow each other in one buffer, their checksums right.
+// verified is a buffer with events whose checksums are right.
 type verified struct {
-	events []event
-	buf    []byte
+	buf  []byte
+	runs []run
 	// path is the file they stand in, begins whether these are its first.
 	path   string
 	begins bool
@@ -36,6 +35,29 @@ type verified struct {
 	// err is what came behind the last event: io.EOF at the end of the last file.
 	err error
 }
+
+// run is whole events that stand one behind the other, in the buffer and in the log.
+type run struct {
+	lo, hi int    // in the buffer
+	start  uint64 // offset in the log
+	// walked, if set, is all there is: an event that was walked over.
+	walked *event
+}
+
+// add takes the events between two places in the buffer, of which the first begins at
+// start in the log.
+func (b *verified) add(lo, hi int, start uint64) {
+	if n := len(b.runs); n > 0 {
+		if last := &b.runs[n-1]; last.walked == nil && last.hi == lo && last.start+uint64(lo-last.lo) == start {
+			last.hi = hi
+			return
+		}
+	}
+	b.runs = append(b.runs, run{lo: lo, hi: hi, start: start})
+}
+
+// walk takes an event that was walked over.
+func (b *verified) walk(e event) { b.runs = append(b.runs, run{walked: &e}) }
 
 // verifier is the goroutine that reads ahead.
 type verifier struct {
@@ -110,7 +132,7 @@ func (v *verifier) send() error {
 // turn hands over what stands in the buffer before it is filled again, and goes on
 // in a fresh one.
 func (v *verifier) turn() ([]byte, error) {
-	if len(v.batch.events) == 0 {
+	if len(v.batch.runs) == 0 {
 		return v.s.buf, nil // nobody needs what stood in it
 	}
 	return v.fresh()
@@ -118,7 +140,7 @@ func (v *verifier) turn() ([]byte, error) {
 
 // fresh hands the batch over and begins another.
 func (v *verifier) fresh() ([]byte, error) {
-	path, had := v.batch.path, len(v.batch.events)
+	path := v.batch.path
 	if err := v.send(); err != nil {
 		return nil, err
 	}
@@ -128,10 +150,7 @@ func (v *verifier) fresh() ([]byte, error) {
 		return nil, errQuit
 	}
 	b := v.batch
-	if b.events == nil {
-		b.events = make([]event, 0, min(2*had, batchEvents))
-	}
-	b.events, b.path, b.begins, b.err = b.events[:0], path, false, nil
+	b.runs, b.path, b.begins, b.err = b.runs[:0], path, false, nil
 	if len(b.buf) != bufferSize {
 		b.buf = make([]byte, bufferSize) // it had grown for a huge event
 	}
@@ -172,37 +191,26 @@ func (v *verifier) file(path string) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
+	var e event
 	for {
-		if len(v.batch.events) == batchEvents {
-			if err := s.turnNow(); err != nil {
-				return err
-			}
+		if lo, start := s.lo, s.offset; s.skip() {
+			v.batch.add(lo, s.lo, start)
 		}
-		b := v.batch
-		e := b.slot()
-		if err := s.next(e); err != nil {
+		if err := s.next(&e); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
 		}
-		if s.format.version == "" {
+		switch {
+		case s.format.version == "":
 			return &CorruptError{File: name, Offset: e.start, What: fmt.Sprintf("expected a format description event first, found one of type %d", e.kind)}
+		case e.partial:
+			v.batch.walk(e)
+		default:
+			v.batch.add(s.lo-int(e.size), s.lo, e.start)
 		}
-		if v.batch != b {
-			*v.batch.slot() = *e // it did not fit behind the others
-		}
-		v.batch.events = v.batch.events[:len(v.batch.events)+1]
 	}
-}
-
-// slot is where the next event goes.
-func (b *verified) slot() *event {
-	n := len(b.events)
-	if n == cap(b.events) {
-		b.events = append(b.events, event{})[:n]
-	}
-	return &b.events[:n+1][n]
 }
 
 // follow hands the batches to take, one after the other, until the files end, take
