@@ -76,6 +76,7 @@ func (c *Cursor) crossAcked() error {
 	}
 	l.crossPinned(&c.acked)
 	c.held = c.acked.number
+	l.hurry(c)
 	l.signalRoom()
 	return nil
 }

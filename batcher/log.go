@@ -73,9 +73,8 @@ const (
 // be lost.
 //
 // A cursor counts here with those that trail it, as one that has acknowledged what
-// all of them have. For the position is where all of them have come: if the writer
-// did not wait for them, those of the only cursor, or the fastest, would fall out
-// wherever the Log holds less than their delay's worth, and never get anywhere.
+// all of them have, for the position is where all of them have come. That nobody waits
+// for a delay, those that trail go on before it is over where the Log is too short.
 //
 // Methods may be called by any goroutine.
 type Log struct {
@@ -112,6 +111,7 @@ type Log struct {
 	chunks       int      // from oldest to last
 	free         []*chunk // were in the Log and are ready to be used again
 	cursors      []*Cursor
+	hurries      uint64
 	roomWanted   bool // somebody is in WaitRoom
 	room         chan struct{}
 
@@ -262,6 +262,9 @@ func (l *Log) pace() (number uint64, ok bool) {
 func (l *Log) grow() (*chunk, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, c := range l.cursors {
+		l.hurry(c)
+	}
 	if l.chunks == l.maxChunks {
 		if f, ok := l.pace(); !ok || f <= l.oldest.number {
 			return nil, ErrFull
@@ -283,6 +286,30 @@ func (l *Log) grow() (*chunk, error) {
 	l.last = c
 	l.chunks++
 	return c, nil
+}
+
+// hurry has a trailing cursor that will be in the writer's way, a quarter of the Log
+// before it is, go on before its delay is over; one that is not any more waits again.
+// mu is held.
+func (l *Log) hurry(c *Cursor) {
+	if c.leader == nil {
+		return
+	}
+	late := l.last.number-c.held+1 >= uint64(l.maxChunks-l.maxChunks/4)
+	if was := c.trail.hurried.Swap(late); late && !was {
+		l.hurries++
+	}
+	if late {
+		l.rouse(c)
+	}
+}
+
+// Hurries counts how often trailing cursors had to go on before their delay was over,
+// because the Log holds less than what came in the meantime.
+func (l *Log) Hurries() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hurries
 }
 
 // dropOldest folds the oldest chunk into the base and takes it out of the Log. mu

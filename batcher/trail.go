@@ -3,6 +3,7 @@ package batcher
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -12,6 +13,9 @@ import (
 type trail struct {
 	leader *Cursor
 	delay  time.Duration
+	// hurried: the Log is too short for the delay, so it is not waited for. Written
+	// with the Log's mu held.
+	hurried atomic.Bool
 
 	mu sync.Mutex
 	// limit is how far the leader had come delay ago.
@@ -21,6 +25,8 @@ type trail struct {
 	samples [maxSamples]sample
 	first   int
 	n       int
+	// lead is how far the leader has come.
+	lead mark
 }
 
 type sample struct {
@@ -41,6 +47,10 @@ const (
 // that). It is how a second delete follows the first, for caches without leases. It
 // begins at from, as [Log.NewCursor] says, and is like any other cursor otherwise;
 // it is to be closed before c is.
+//
+// Where the Log holds less than what comes in a delay, what is about to be in the
+// writer's way is taken before its delay is over ([Log.Hurries]): nobody's first
+// delete waits for somebody's second.
 func (c *Cursor) Trail(from binlog.Position, delay time.Duration) (*Cursor, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,7 +76,7 @@ func (c *Cursor) forget(t *Cursor) {
 
 // leaderAcked notes that the leader has come to place.
 func (c *Cursor) leaderAcked(now time.Time, place mark) {
-	if !c.trail.note(now, place) {
+	if !c.trail.note(now, place) && !c.trail.hurried.Load() {
 		return
 	}
 	// c may be waiting without an alarm.
@@ -80,6 +90,7 @@ func (t *trail) note(now time.Time, place mark) (first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ripen(now)
+	t.lead = place
 	if t.n > 0 {
 		if s := &t.samples[(t.first+t.n-1)%maxSamples]; now.Sub(s.since) < t.delay/grains {
 			s.at, s.place = now, place
@@ -100,17 +111,26 @@ func (t *trail) ripen(now time.Time) {
 	}
 }
 
+// reach is how far the cursor may go now. mu is held.
+func (t *trail) reach() mark {
+	t.ripen(time.Now())
+	if t.hurried.Load() {
+		return t.lead
+	}
+	return t.limit
+}
+
 // end is how far a cursor at p may read in its chunk, of which readable bytes can
 // be.
 func (t *trail) end(p mark, readable int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ripen(time.Now())
+	limit := t.reach()
 	switch {
-	case p.number < t.limit.number:
+	case p.number < limit.number:
 		return readable
-	case p.number == t.limit.number:
-		return min(readable, max(p.off, t.limit.off))
+	case p.number == limit.number:
+		return min(readable, max(p.off, limit.off))
 	default:
 		return p.off
 	}
@@ -121,8 +141,7 @@ func (t *trail) end(p mark, readable int) int {
 func (t *trail) ready(p mark) (ready bool, due time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ripen(time.Now())
-	if p.before(t.limit) {
+	if p.before(t.reach()) {
 		return true, time.Time{}
 	}
 	if t.n > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,7 @@ import (
 func TestASecondDeleteFollowsTheFirstAtItsDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 320 * time.Millisecond
-		l, w := newTestLog(t, 8)
+		l, w := newTestLog(t, 16)
 		l.SetVisible(AllVisible)
 		leader := newCursor(t, l)
 		c, err := leader.Trail(binlog.Position{}, delay)
@@ -127,34 +128,58 @@ func TestASecondDeleteCatchesUp(t *testing.T) {
 	})
 }
 
-// A Log that holds less than what is read in a delay is paced by the second deletes:
-// if they fell out, they would begin again where they were, and fall out again.
-func TestSecondDeletesGetThroughALogThatIsShorterThanTheirDelay(t *testing.T) {
+// Where the Log holds less than what is read in a delay, the second deletes are early:
+// the first ones wait for nobody, and nobody falls out.
+func TestSecondDeletesAreEarlyWhereTheLogIsShorterThanTheirDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, w := newTestLog(t, 4)
+		l, w := newTestLog(t, 8)
 		l.SetVisible(AllVisible)
 		leader := newCursor(t, l)
-		c, err := leader.Trail(binlog.Position{}, time.Second)
+		c, err := leader.Trail(binlog.Position{}, time.Hour)
 		must(t, err)
-		first, second := 0, 0
-		const transactions = 500
+		first, second := 0, make(chan int)
+		go func() {
+			n := 0
+			for {
+				var b Batch
+				err := c.Next(t.Context(), &b, Limits{}, bare)
+				if errors.Is(err, io.EOF) {
+					second <- n
+					return
+				}
+				must(t, err)
+				n += b.Len()
+				if _, err := c.Ack(&b, 0); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		const transactions = 2000
+		began := time.Now()
 		for n := range uint64(transactions) {
 			begin(t, w, n+1)
 			for w.Key(fmt.Appendf(nil, "%0100d", n)) != nil {
-				// The Log is full.
-				time.Sleep(time.Second)
-				second += len(takeAll(t, c))
+				must(t, l.WaitRoom(t.Context(), 1))
 			}
 			must(t, w.End(100*n+200))
 			w.Publish()
 			first += len(takeAll(t, leader))
 		}
-		time.Sleep(time.Second)
-		second += len(takeAll(t, c))
-		if first != transactions || second != transactions {
-			t.Fatalf("took %d and %d of %d keys", first, second, transactions)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the first deletes have waited %v", took)
 		}
-		wantSet(t, c, uuid+":1-500")
+		if l.Hurries() == 0 {
+			t.Error("nobody was hurried: the test shows nothing")
+		}
+		must(t, w.Close())
+		if n := <-second; first != transactions || n != transactions {
+			t.Fatalf("took %d and %d of %d keys", first, n, transactions)
+		}
+		wantSet(t, c, uuid+":1-2000")
+		// What is not in the way waits as ever.
+		if took := time.Since(began); took < time.Hour {
+			t.Errorf("the last of the second deletes came after %v", took)
+		}
 	})
 }
 
