@@ -110,7 +110,7 @@ func (l *Live) verify(ctx context.Context, server *Server, settings *Settings, p
 			return gap(fmt.Sprintf("it has the log files %s to %s", logs[0], newest.Name), nil)
 		}
 		// All that was executed at the position stood in files that are gone.
-		head, err := l.head(ctx, server, logs[0])
+		head, err := l.at(server).head(ctx, logs[0])
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (l *Live) verify(ctx context.Context, server *Server, settings *Settings, p
 	if pos.File.Created.IsZero() {
 		return nil
 	}
-	head, err := l.head(ctx, server, pos.File.Name)
+	head, err := l.at(server).head(ctx, pos.File.Name)
 	if err != nil {
 		return err
 	}
@@ -133,11 +133,11 @@ func (l *Live) verify(ctx context.Context, server *Server, settings *Settings, p
 	return nil
 }
 
-// head is the position at the head of a log file.
-func (l *Live) head(ctx context.Context, server *Server, name string) (Position, error) {
+// at is a Live that asks one server and no other.
+func (l *Live) at(server *Server) *Live {
 	cfg := l.cfg
 	cfg.Servers = []ServerConfig{server.cfg}
-	return NewLive(cfg).scan(ctx, Position{File: File{Name: name}, Offset: firstOffset}, func(*Transaction) bool { return true })
+	return NewLive(cfg)
 }
 
 // executed gives what the server has executed, and what of that is no longer in

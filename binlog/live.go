@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -56,8 +57,10 @@ type Live struct {
 	delivered int
 	// lastID is the server that was read last; moving: another is to be read, or it
 	// lacks what was read of it.
-	lastID  string
-	moving  bool
+	lastID string
+	moving bool
+	// byPlace: the next dump is asked for by file and offset, though there are GTIDs.
+	byPlace bool
 	current atomic.Int32 // index into cfg.Servers
 	tailing atomic.Bool  // a dump delivers
 	read    atomic.Int64
@@ -130,7 +133,7 @@ func (l *Live) Run(ctx context.Context, pos *Position, h Handler) error {
 			if len(l.cfg.Servers) == 1 && !l.moving || time.Since(lacking) >= l.failoverWait() {
 				return gap
 			}
-		} else if len(l.cfg.Servers) == 1 && (!l.worked || l.delivered == 0 && errors.As(lost.err, new(*SetupError))) {
+		} else if len(l.cfg.Servers) == 1 && !l.byPlace && (!l.worked || l.delivered == 0 && errors.As(lost.err, new(*SetupError))) {
 			return lost.err // a privilege that no dump has had yet does not come by waiting
 		}
 		if err := p.reset(); err != nil {
@@ -183,6 +186,7 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 	}
 	raw, err := server.startDump(ctx, dumpRequest{
 		serverID: l.cfg.ServerID, from: *pos, heartbeat: l.heartbeat, toEnd: l.cfg.ToEnd, settings: settings,
+		byPlace: l.byPlace && pos.File.Server == settings.ID,
 	})
 	if err != nil {
 		return &lostError{err}
@@ -201,9 +205,21 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 	var my *mysql.MyError
 	var lost *lostError
 	if errors.As(err, &lost) && errors.As(err, &my) && my.Code == errFatalReadingLog {
+		if l.byPlace = l.anonymous(my, settings, *pos); l.byPlace {
+			return &lostError{fmt.Errorf("%s does not go by GTIDs from there, so its place in %s is gone by: %w", cfg.Address, pos.File.Name, my)}
+		}
 		return &lostError{&GapError{Source: cfg.Address, Position: pos.Clone(), What: "the server refuses to go on from there", Err: my}}
 	}
 	return err
+}
+
+// anonymous tells whether a server refuses to go by GTIDs because of transactions
+// without, which may all lie before the position: then its place in the same server's
+// log, where it is known, may do. That is so after gtid_mode was turned on.
+func (l *Live) anonymous(refusal *mysql.MyError, settings *Settings, pos Position) bool {
+	byGTID := settings.GTIDs && pos.GTIDs != nil
+	return !l.byPlace && byGTID && settings.Flavor == MySQL && pos.File.Server == settings.ID && pos.File.Name != "" &&
+		pos.Offset > 0 && strings.Contains(strings.ToLower(refusal.Message), "anonymous")
 }
 
 // lostOr makes a failure one that is waited out, unless nothing has worked yet.
@@ -360,6 +376,7 @@ type dumpRequest struct {
 	heartbeat time.Duration
 	toEnd     bool
 	settings  *Settings
+	byPlace   bool // even where there are GTIDs
 }
 
 // startDump turns the connection into a dump and gives the socket it comes on.
@@ -379,7 +396,7 @@ func (s *Server) startDump(ctx context.Context, r dumpRequest) (net.Conn, error)
 		// A source that knows this id already ends the older dump.
 		fmt.Sprintf("SET @slave_uuid = '%s', @replica_uuid = '%[1]s'", uuid),
 	}
-	byGTID := r.settings.GTIDs && r.from.GTIDs != nil
+	byGTID := r.settings.GTIDs && r.from.GTIDs != nil && !r.byPlace
 	if s.Flavor == MariaDB {
 		// 4: GTIDs are understood (MARIA_SLAVE_CAPABILITY_GTID in sql/log_event.h).
 		set = append(set, "SET @mariadb_slave_capability = 4")

@@ -245,7 +245,9 @@ type Settings struct {
 	Version string
 	// ID is the server's identity: server_uuid, or server_id on MariaDB.
 	ID string
-	// GTIDs: transactions carry GTIDs (always so on MariaDB).
+	// GTIDs: all transactions carry GTIDs, and the log can be asked for by them (always
+	// so on MariaDB). On MySQL that is gtid_mode=ON: at ON_PERMISSIVE the server refuses
+	// a dump by GTID (manual, "GTID auto-positioning"), and a place is gone by.
 	GTIDs    bool
 	GTIDMode string // MySQL's gtid_mode
 	LogBin   bool
@@ -278,7 +280,7 @@ func (s *Server) Settings(ctx context.Context) (*Settings, error) {
 	set := &Settings{
 		Address: s.cfg.Address, GTIDMode: v["gtid_mode"],
 		Flavor: s.Flavor, Version: s.Version, ID: v["server_uuid"],
-		GTIDs:  v["gtid_mode"] == "ON" || v["gtid_mode"] == "ON_PERMISSIVE",
+		GTIDs:  v["gtid_mode"] == "ON",
 		LogBin: on("log_bin"), Format: v["binlog_format"], RowImage: v["binlog_row_image"],
 		TextVariable: "binlog_rows_query_log_events", Metadata: v["binlog_row_metadata"],
 		Checksum: v["binlog_checksum"], SyncBinlog: v["sync_binlog"],

@@ -75,7 +75,7 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 			if failed != nil {
 				return true
 			}
-			head, err := l.scan(ctx, Position{File: File{Name: logs[i]}, Offset: firstOffset}, func(*Transaction) bool { return true })
+			head, err := l.head(ctx, logs[i])
 			failed = err
 			return head.File.Created.After(point.Time)
 		})
@@ -92,12 +92,24 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 // transaction for which stop says so, at its beginning (End is 0 then) or at its
 // end; or at the file's or the log's end.
 func (l *Live) scan(ctx context.Context, from Position, stop func(*Transaction) bool) (Position, error) {
-	s := &scanner{stop: stop, from: from}
-	if err := l.walk(ctx, from, s); err != nil {
+	return l.scanWith(ctx, &scanner{stop: stop, from: from})
+}
+
+// head gives the position at the head of a log file, of which it reads nothing else:
+// what follows may be something that the server does not send.
+func (l *Live) head(ctx context.Context, name string) (Position, error) {
+	return l.scanWith(ctx, &scanner{
+		stop: func(*Transaction) bool { return true }, onlyHead: true,
+		from: Position{File: File{Name: name}, Offset: firstOffset},
+	})
+}
+
+func (l *Live) scanWith(ctx context.Context, s *scanner) (Position, error) {
+	if err := l.walk(ctx, s.from, s); err != nil {
 		return Position{}, err
 	}
 	if s.at.File.Name == "" {
-		s.at = from
+		s.at = s.from
 	}
 	s.at.GTIDs = s.set
 	return s.at, nil
@@ -119,6 +131,9 @@ func freshServerID() uint32 { return rand.Uint32() | 1<<31 }
 type scanner struct {
 	stop func(*Transaction) bool
 	from Position
+	// onlyHead: it ends with the set that stands at the file's head.
+	onlyHead bool
+
 	set  *GTIDSet
 	file File
 	at   Position
@@ -139,6 +154,9 @@ func (s *scanner) File(f File) error {
 func (s *scanner) Previous(set *GTIDSet) error {
 	if s.set == nil {
 		s.set = set
+	}
+	if s.onlyHead {
+		return ErrStop
 	}
 	return nil
 }

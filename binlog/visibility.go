@@ -17,8 +17,9 @@ import (
 
 // Pending is transactions that were read and wait to become visible.
 type Pending struct {
-	// GTIDs are all of theirs, where they have any.
-	GTIDs *GTIDSet
+	// GTIDs are all of theirs, where they have any. Anonymous: some have none.
+	GTIDs     *GTIDSet
+	Anonymous bool
 	// File and Start are where the newest of them begins; Read is when it was read,
 	// in microseconds since 1970.
 	File  File
@@ -62,6 +63,11 @@ type VisibilityConfig struct {
 	Server func() ServerConfig
 	Logger *slog.Logger
 }
+
+// AnonymousDelay is waited where nothing tells what is visible: some times the longest
+// gap between an event and its commit that was seen without semi-synchronous
+// replication.
+const AnonymousDelay = 50 * time.Millisecond
 
 // Visibility knows what can be read on the source. Its barriers, one for each
 // reading, share what they learn. Any goroutine may call its methods.
@@ -211,6 +217,12 @@ func (b *Barrier) try(ctx context.Context, p *Pending) (visible bool, err error)
 
 // executed asks MySQL to wait for the GTIDs.
 func (b *Barrier) executed(ctx context.Context, p *Pending) (bool, error) {
+	if p.Anonymous {
+		// Somebody is changing gtid_mode. What has no GTID cannot be asked for.
+		if err := sleepUntil(ctx, time.UnixMicro(p.Read).Add(AnonymousDelay)); err != nil {
+			return false, err
+		}
+	}
 	if p.GTIDs.Empty() {
 		return true, nil // how far the log was read, without transactions
 	}

@@ -25,7 +25,9 @@ func newGathering() *gathering { return &gathering{more: make(chan struct{}, 1)}
 func (g *gathering) add(seq uint64, t *binlog.Transaction, f binlog.File, read int64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !t.GTID.IsZero() {
+	if t.GTID.IsZero() {
+		g.pending.Anonymous = true
+	} else {
 		if g.pending.GTIDs == nil {
 			g.pending.GTIDs = binlog.NewGTIDSet(t.GTID.Flavor)
 		}

@@ -68,17 +68,12 @@ func openSource(ctx context.Context, c *config.Config, env environment, logger *
 	}
 	s.visibility = binlog.VisibilityConfig{Mode: mode, Delay: c.Visibility.Delay, Logger: logger}
 	if mode == binlog.VisibilityDelay && c.Visibility.Mode == config.VisibilityAuto {
-		s.visibility.Delay = autoDelay
+		s.visibility.Delay = binlog.AnonymousDelay
 	}
 	logger.Info("visibility chosen", "visibility", mode.String(), "why", why)
 	s.live = binlog.NewLive(s.config(freshServerID()))
 	return s, nil
 }
-
-// autoDelay is waited where nothing tells what is visible: some times the longest
-// gap between an event and its commit that was seen without semi-synchronous
-// replication.
-const autoDelay = 50 * time.Millisecond
 
 func ask(ctx context.Context, server binlog.ServerConfig) (*binlog.Settings, error) {
 	conn, err := binlog.Connect(ctx, server)
