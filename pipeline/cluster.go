@@ -38,8 +38,8 @@ type Cluster struct {
 	// Flush, if set, empties the cluster's caches: what on_gap: flush does. Without
 	// it the cluster is parked at a gap, until somebody decides.
 	Flush func(ctx context.Context) error
-	// Limit, if set, is the limiter of its sinks; while the cluster catches up it is
-	// set to MaxRate keys a second.
+	// Limit, if set, is the limiter of its sinks; while the cluster is behind it is set
+	// to MaxRate keys a second.
 	Limit   *rate.Limiter
 	MaxRate int
 }
@@ -65,13 +65,38 @@ type cluster struct {
 	mu sync.Mutex // held over the mending of a gap; guards what follows
 	// mended counts the gaps that were mended, by flushing and going on from flushed.
 	mended int
+	// fruitless counts the last flushes behind which the next gap came at once.
+	fruitless int
 	// parked is why the cluster waits for somebody to decide.
 	parked *binlog.GapError
+
+	rateMu sync.Mutex
+	late   map[*lane]struct{} // those that are behind; guarded by rateMu
 
 	flushedMu sync.Mutex
 	// flushed is the place up to which flushing has made good all that was to be
 	// deleted; guarded by flushedMu.
 	flushed binlog.Position
+}
+
+// behind says that a lane is behind, or is not any more: max_rate holds as long as one
+// is.
+func (c *cluster) behind(l *lane, is bool) {
+	c.rateMu.Lock()
+	defer c.rateMu.Unlock()
+	if is {
+		if c.late == nil {
+			c.late = make(map[*lane]struct{})
+		}
+		c.late[l] = struct{}{}
+	} else {
+		delete(c.late, l)
+	}
+	if len(c.late) > 0 {
+		c.Limit.SetLimit(rate.Limit(c.MaxRate))
+	} else {
+		c.Limit.SetLimit(rate.Inf)
+	}
 }
 
 // resume is where the cluster goes on after it was flushed, the zero place if it was

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
@@ -17,9 +15,15 @@ const (
 	// joinEvery is how often a lane that catches up looks whether it can join the
 	// main reading again.
 	joinEvery = 50 * time.Millisecond
-	// yieldAfter is how long a lane that catches up may make no progress while
-	// others wait for its reading.
-	yieldAfter = 10 * time.Second
+	// turn is how long a lane that catches up keeps its reading while others wait for
+	// one, however far it gets: a cluster that is slow for hours must not keep one that
+	// would be quick from catching up.
+	turn = 10 * time.Second
+	// rateEvery is how often a cluster with a max_rate is looked at: it is behind, and
+	// held to that rate, from behindAt on until it is no more than inStepAt behind.
+	rateEvery = 500 * time.Millisecond
+	behindAt  = 5 * time.Second
+	inStepAt  = time.Second
 	// retryReading is the pause before a private reading that failed is begun again.
 	retryReading = time.Second
 )
@@ -28,6 +32,8 @@ const (
 var (
 	errJoin  = errors.New("the main reading can be joined again")
 	errYield = errors.New("others wait for the reading")
+	// errMissed: the stream has moved on since it was chosen.
+	errMissed = errors.New("the stream has moved on")
 	// errStopping: the lane goes nowhere any more, for the Pipeline stops.
 	errStopping = errors.New("the pipeline stops")
 )
@@ -78,11 +84,12 @@ func (l *lane) run(ctx context.Context) error {
 		if s.private {
 			l.state.set(catchingUp)
 			logger.Info("catching up on a reading of its own", "position", l.at().String())
-			l.limit(true)
 		}
 		err = l.serve(ctx, s)
 		l.state.set(waiting)
-		l.limit(false)
+		if err == nil {
+			<-s.done // its Log has ended, and why is about to be known
+		}
 		failed := p.release(s, l)
 		var gap *binlog.GapError
 		switch {
@@ -92,7 +99,9 @@ func (l *lane) run(ctx context.Context) error {
 			logger.Warn("a whole Log behind the others: it goes on from its own position", "position", l.at().String())
 		case errors.Is(err, errJoin):
 			logger.Info("caught up; joining the main reading", "position", l.at().String())
+		case errors.Is(err, errMissed):
 		case errors.Is(err, errYield):
+			logger.Info("its reading goes to another that waits; it goes on in its turn", "position", l.at().String())
 		case err != nil:
 			return fmt.Errorf("cluster %s: %w", l.cluster.Name, err)
 		case errors.As(failed, &gap):
@@ -120,25 +129,12 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// limit bounds the cluster's rate while it catches up.
-func (l *lane) limit(on bool) {
-	c := l.cluster
-	if c.Limit == nil || c.MaxRate <= 0 {
-		return
-	}
-	if on {
-		c.Limit.SetLimit(rate.Limit(c.MaxRate))
-	} else {
-		c.Limit.SetLimit(rate.Inf)
-	}
-}
-
 // serve delivers from a stream. It returns nil when the stream's log has ended and
 // everything in it is acknowledged, otherwise why the lane left.
 func (l *lane) serve(ctx context.Context, s *stream) error {
 	cursors, err := l.enter(s)
 	if errors.Is(err, batcher.ErrTooOld) {
-		return errYield // the stream has moved on since it was chosen
+		return errMissed
 	}
 	if err != nil {
 		return err
@@ -160,6 +156,9 @@ func (l *lane) serve(ctx context.Context, s *stream) error {
 	if s.private {
 		watcher.Go(func() { l.watch(ctx, leave) })
 	}
+	if l.cluster.Limit != nil && l.cluster.MaxRate > 0 {
+		watcher.Go(func() { l.keepRate(ctx, cursors[0], s.private) })
+	}
 	sinks.Wait()
 	why := context.Cause(ctx)
 	leave(nil)
@@ -168,26 +167,52 @@ func (l *lane) serve(ctx context.Context, s *stream) error {
 }
 
 // watch ends the stay on a private stream: when the main reading can be joined, or
-// when the lane gets nowhere and others wait.
+// when the lane has had its turn and others wait.
 func (l *lane) watch(ctx context.Context, leave context.CancelCauseFunc) {
 	tick := time.NewTicker(joinEvery)
 	defer tick.Stop()
-	last, moved := l.at(), time.Now()
+	began := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			at := l.at()
 			switch {
-			case l.pipeline.canJoin(at):
+			case l.pipeline.canJoin(l.at()):
 				leave(errJoin)
 				return
-			case !at.Equal(last):
-				last, moved = at, now
-			case now.Sub(moved) > yieldAfter && l.pipeline.othersWait():
+			case now.Sub(began) > turn && l.pipeline.othersWait():
 				leave(errYield)
 				return
+			}
+		}
+	}
+}
+
+// keepRate holds the cluster to its max_rate while the lane is behind: always on a
+// private reading, and on the main one as long as what waits is old, as after a long
+// downtime.
+func (l *lane) keepRate(ctx context.Context, c *batcher.Cursor, private bool) {
+	l.cluster.behind(l, true)
+	defer l.cluster.behind(l, false)
+	if private {
+		<-ctx.Done()
+		return
+	}
+	tick := time.NewTicker(rateEvery)
+	defer tick.Stop()
+	for behind := true; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			var lag time.Duration
+			if oldest := c.Lag().Oldest; oldest > 0 {
+				lag = now.Sub(time.UnixMicro(oldest))
+			}
+			if behind && lag <= inStepAt || !behind && lag >= behindAt {
+				behind = !behind
+				l.cluster.behind(l, behind)
 			}
 		}
 	}

@@ -88,7 +88,7 @@ type Pipeline struct {
 	mu      sync.Mutex
 	main    *stream                    // guarded by mu
 	private map[*stream]struct{}       // guarded by mu
-	waiting int                        // lanes that wait for a private reading; guarded by mu
+	queue   []*lane                    // those that wait for a private reading, in their turn; guarded by mu
 	changed chan struct{}              // closed and replaced when a stream or a slot is free; guarded by mu
 	saved   map[string]binlog.Position // guarded by mu
 }

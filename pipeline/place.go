@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/backoff"
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
+
+// fruitlessMax is how often in a row a cluster may be flushed without anything having
+// been delivered in between.
+const fruitlessMax = 2
 
 // startMain begins the main reading. It starts where the newest cluster is, or
 // further back if others are within a Log of it: one reading serves all that are
@@ -67,6 +72,7 @@ func (p *Pipeline) startMain(ctx context.Context) error {
 // as many as there may be. The error is errStopping when nothing will be read any
 // more, or a *binlog.GapError when the cluster is parked.
 func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
+	defer p.unqueue(l)
 	for checked := false; ; {
 		if !checked && p.cfg.Verify != nil {
 			if err := p.verify(ctx, l); err != nil {
@@ -76,7 +82,8 @@ func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
 		}
 		at := l.at()
 		p.mu.Lock()
-		if s, err := p.choose(at); s != nil || err != nil {
+		s, full, err := p.choose(l, at)
+		if s != nil || err != nil {
 			if s != nil {
 				s.lanes[l] = struct{}{}
 			}
@@ -88,7 +95,11 @@ func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
 			return nil, errStopping
 		}
 		changed := p.changed
-		p.waiting++
+		if full && !slices.Contains(p.queue, l) {
+			p.queue = append(p.queue, l)
+			p.cfg.Logger.Info("waits for a reading of its own: as many as may be catch up already", "cluster", l.cluster.Name,
+				"catch_up", p.cfg.CatchUp, "before_it", len(p.queue)-1, "position", at.String())
+		}
 		p.mu.Unlock()
 		// The main reading's Log changes without a word: it is looked at again.
 		t := time.NewTimer(time.Second)
@@ -98,51 +109,66 @@ func (p *Pipeline) place(ctx context.Context, l *lane) (*stream, error) {
 		case <-p.reading.Done():
 		}
 		t.Stop()
-		p.mu.Lock()
-		p.waiting--
-		p.mu.Unlock()
 	}
 }
 
-// choose is place, once. mu is held.
-func (p *Pipeline) choose(at binlog.Position) (*stream, error) {
+// unqueue takes a lane out of those that wait for a private reading, and has the next
+// look.
+func (p *Pipeline) unqueue(l *lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.queue, l); i >= 0 {
+		p.queue = slices.Delete(p.queue, i, i+1)
+		p.lookAgain()
+	}
+}
+
+// lookAgain wakes who waits for a stream. mu is held.
+func (p *Pipeline) lookAgain() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// choose is place, once. full tells that the lane has to wait for its turn at a private
+// reading. mu is held.
+func (p *Pipeline) choose(l *lane, at binlog.Position) (s *stream, full bool, err error) {
 	// One that has ended at a gap is of no use; one that has ended otherwise, by its
 	// source's end or a failure, still has what was read.
 	atGap := p.main.ended() && errors.As(p.main.err, new(*binlog.GapError))
 	if !atGap && p.main.reading.log.CanJoin(at) {
-		return p.main, nil
+		return p.main, false, nil
 	}
 	if p.reading.Err() != nil {
-		return nil, errStopping
+		return nil, false, errStopping
 	}
 	if p.main.ended() {
 		if len(p.main.lanes) > 0 {
-			return nil, nil // they are about to meet its end, too
+			return nil, false, nil // they are about to meet its end, too
 		}
 		// It met a gap, or this is what is left of it.
 		s, err := p.newStream(at, false)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		p.main = s
 		p.start(s)
-		return s, nil
+		return s, false, nil
 	}
 	for s := range p.private {
 		if !s.ended() && s.reading.log.CanJoin(at) && p.inStep(s, at) {
-			return s, nil
+			return s, false, nil
 		}
 	}
-	if len(p.private) >= p.cfg.CatchUp {
-		return nil, nil
+	if len(p.private) >= p.cfg.CatchUp || len(p.queue) > 0 && p.queue[0] != l {
+		return nil, true, nil
 	}
-	s, err := p.newStream(at, true)
+	s, err = p.newStream(at, true)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	p.private[s] = struct{}{}
 	p.start(s)
-	return s, nil
+	return s, false, nil
 }
 
 // inStep tells whether a lane at a position fits to those that a private stream
@@ -192,8 +218,7 @@ func (p *Pipeline) release(s *stream, l *lane) error {
 		s.stop()
 		delete(p.private, s)
 	}
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.lookAgain()
 	return err
 }
 
@@ -208,7 +233,7 @@ func (p *Pipeline) canJoin(at binlog.Position) bool {
 func (p *Pipeline) othersWait() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.waiting > 0
+	return len(p.queue) > 0
 }
 
 // verify makes sure that the source has what follows a lane's position.
@@ -252,7 +277,17 @@ func (p *Pipeline) mend(ctx context.Context, l *lane, gap *binlog.GapError) erro
 			"ways_on", "mend the source; or flush its caches and: mcsqueal checkpoint set --cluster "+c.Name+" --to now; or run with --on-gap flush")
 		return fmt.Errorf("cluster %s: %w", c.Name, gap)
 	default:
+		if at := l.at(); c.mended > 0 && at.Equal(c.resume()) {
+			c.fruitless++
+		} else {
+			c.fruitless = 0
+		}
 		p.cfg.Metrics.gaps.WithLabelValues(c.Name).Inc()
+		if c.fruitless >= fruitlessMax {
+			c.parked = gap
+			logger.Error("a gap again right behind the last flush: flushing does not mend it, so this cluster stops until somebody decides; the others go on", "error", gap)
+			return fmt.Errorf("cluster %s: %w", c.Name, gap)
+		}
 		logger.Error("a gap: the cluster's caches are flushed, and it goes on from now", "error", gap)
 		at, err := p.flush(ctx, c, logger)
 		if err != nil {

@@ -1,10 +1,14 @@
 package pipeline
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/checkpoint"
 )
 
 // A reading for catching up keeps pace with the fastest that it serves, so one that
@@ -35,5 +39,62 @@ func TestOnlyLanesInStepShareAReadingForCatchingUp(t *testing.T) {
 		if got := new(Pipeline).inStep(s, test.at); got != test.want {
 			t.Errorf("%s is in step: %v, want %v", test.at, got, test.want)
 		}
+	}
+}
+
+// gone is a source that has lost what is asked for.
+type gone struct{}
+
+func (gone) Run(context.Context, *binlog.Position, binlog.Handler) error {
+	return &binlog.GapError{Source: "the source", What: "it is gone"}
+}
+
+// The Log ends before it is known why: whoever is served from it waits until it is.
+func TestAGapIsNeverTakenForTheLogsEnd(t *testing.T) {
+	for range 3000 {
+		var clusters []Cluster
+		for _, name := range []string{"east", "west"} {
+			clusters = append(clusters, Cluster{Name: name, Connections: []Connection{{Sink: discard{}}}})
+		}
+		p, err := New(Config{
+			Open:     func() (Source, *binlog.Visibility) { return gone{}, nil },
+			Tags:     []string{"mc"},
+			Spool:    checkpoint.TemporarySpool(t.TempDir()),
+			Save:     func(map[string]binlog.Position) error { return nil },
+			Clusters: clusters,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = p.Run(t.Context())
+		if !errors.Is(err, ErrAllParked) || !strings.Contains(err.Error(), "cluster east") || !strings.Contains(err.Error(), "cluster west") {
+			t.Fatalf("it ended with %v, want both clusters' gaps", err)
+		}
+	}
+}
+
+// What comes of a flush that does not mend anything is another gap at once. That must
+// not go on for ever, for it empties the caches every time.
+func TestAFlushThatMendsNothingIsNotRepeatedForEver(t *testing.T) {
+	flushes := 0
+	p, err := New(Config{
+		Open:  func() (Source, *binlog.Visibility) { return gone{}, nil },
+		Tags:  []string{"mc"},
+		Spool: checkpoint.TemporarySpool(t.TempDir()),
+		Save:  func(map[string]binlog.Position) error { return nil },
+		Now:   func(context.Context) (binlog.Position, error) { return binlog.Position{Offset: 100}, nil },
+		Clusters: []Cluster{{
+			Name: "east", Connections: []Connection{{Sink: discard{}}},
+			Flush: func(context.Context) error { flushes++; return nil },
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(t.Context()); !errors.Is(err, ErrAllParked) {
+		t.Fatalf("it ended with %v, want a parked cluster", err)
+	}
+	if flushes == 0 || flushes > 3 {
+		t.Errorf("%d flushes, want one to three", flushes)
 	}
 }
