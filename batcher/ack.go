@@ -111,6 +111,19 @@ func (c *Cursor) Position() binlog.Position {
 	return c.position.Clone()
 }
 
+// Acked is how many bytes of the Log's records lie before what has not been
+// acknowledged: it grows as long as anything is. It means nothing to another Log.
+func (c *Cursor) Acked() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	if c.err != nil {
+		return 0 // the chunk may be another's by now
+	}
+	return uint64(c.acked.chunk.start) + uint64(c.acked.off)
+}
+
 // Lag is how far a cursor is behind.
 type Lag struct {
 	// Oldest is when the oldest transaction was committed that has not been

@@ -16,9 +16,11 @@ const (
 	// main reading again.
 	joinEvery = 50 * time.Millisecond
 	// turn is how long a lane that catches up keeps its reading while others wait for
-	// one, however far it gets: a cluster that is slow for hours must not keep one that
-	// would be quick from catching up.
-	turn = 10 * time.Second
+	// one: a cluster that is slow for hours must not keep one that would be quick from
+	// catching up. It may end the transaction it is in, which would begin anew. One that
+	// gets nothing done has its reading no longer than idleTurn.
+	turn     = 10 * time.Second
+	idleTurn = time.Second
 	// rateEvery is how often a cluster with a max_rate is looked at: it is behind, and
 	// held to that rate, from behindAt on until it is no more than inStepAt behind.
 	rateEvery = 500 * time.Millisecond
@@ -154,7 +156,7 @@ func (l *lane) serve(ctx context.Context, s *stream) error {
 		})
 	}
 	if s.private {
-		watcher.Go(func() { l.watch(ctx, leave) })
+		watcher.Go(func() { l.watch(ctx, cursors[0], leave) })
 	}
 	if l.cluster.Limit != nil && l.cluster.MaxRate > 0 {
 		watcher.Go(func() { l.keepRate(ctx, cursors[0], s.private) })
@@ -168,20 +170,26 @@ func (l *lane) serve(ctx context.Context, s *stream) error {
 
 // watch ends the stay on a private stream: when the main reading can be joined, or
 // when the lane has had its turn and others wait.
-func (l *lane) watch(ctx context.Context, leave context.CancelCauseFunc) {
+func (l *lane) watch(ctx context.Context, c *batcher.Cursor, leave context.CancelCauseFunc) {
 	tick := time.NewTicker(joinEvery)
 	defer tick.Stop()
-	began := time.Now()
+	began, from := time.Now(), l.at()
+	moved, acked := began, c.Acked()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			at := l.at()
+			if n := c.Acked(); n != acked {
+				moved, acked = now, n
+			}
+			done := now.Sub(began) > turn && !at.Equal(from) || now.Sub(moved) > idleTurn
 			switch {
-			case l.pipeline.canJoin(l.at()):
+			case l.pipeline.canJoin(at):
 				leave(errJoin)
 				return
-			case now.Sub(began) > turn && l.pipeline.othersWait():
+			case done && l.pipeline.othersWait():
 				leave(errYield)
 				return
 			}

@@ -8,9 +8,9 @@ import (
 
 // Metrics counts what is read. The sinks count what is delivered.
 type Metrics struct {
-	transactions, keys, textless, pauses prometheus.Counter
-	warnings, gaps                       *prometheus.CounterVec
-	refusedTags                          map[extract.Reason]prometheus.Counter
+	transactions, keys, textless, pauses, hurried prometheus.Counter
+	warnings, gaps                                *prometheus.CounterVec
+	refusedTags                                   map[extract.Reason]prometheus.Counter
 }
 
 // NewMetrics makes the metrics and registers them at r, unless r is nil.
@@ -30,6 +30,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		keys:         counter("keys_read_total", "Keys found in the log, once for each transaction."),
 		textless:     counter("rows_without_text_total", "Row events whose statement's text is not in the log, so that its tags are not seen."),
 		pauses:       counter("reading_pauses_total", "Times the dump was closed because the Log was full."),
+		hurried:      counter("redeletes_hurried_total", "Times second deletes had to leave before their delay was over, because the Log was too short for it."),
 		warnings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "mcsqueal", Name: "log_warnings_total",
 			Help: "Things in the log that may have carried keys and could not be read as such, by kind.",

@@ -154,12 +154,17 @@ func (p *Pipeline) choose(l *lane, at binlog.Position) (s *stream, full bool, er
 		p.start(s)
 		return s, false, nil
 	}
+	if len(p.queue) > 0 && p.queue[0] != l {
+		// It is another's turn. Who has just had one does not go back to those that still
+		// have theirs, or the reading would never be free.
+		return nil, true, nil
+	}
 	for s := range p.private {
 		if !s.ended() && s.reading.log.CanJoin(at) && p.inStep(s, at) {
 			return s, false, nil
 		}
 	}
-	if len(p.private) >= p.cfg.CatchUp || len(p.queue) > 0 && p.queue[0] != l {
+	if len(p.private) >= p.cfg.CatchUp {
 		return nil, true, nil
 	}
 	s, err = p.newStream(at, true)

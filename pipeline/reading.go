@@ -25,6 +25,8 @@ const (
 	// sampleEvery is how often at most a refused tag, or rows without their
 	// statement's text, are logged.
 	sampleEvery = time.Second
+	// hurriedEvery is how often at most it is said that second deletes are early.
+	hurriedEvery = time.Minute
 )
 
 // reading fills one Log from a source. It is the binlog.Handler of that source:
@@ -81,6 +83,8 @@ type reading struct {
 	onRefused func(extract.Refusal)
 	sampled   rate.Sometimes // refused tags
 	textless  rate.Sometimes // rows without text
+	hurries   uint64         // of the Log, as far as told
+	hurried   rate.Sometimes
 }
 
 // errPaused ends a reading whose Log has been full for too long; it goes on later
@@ -95,6 +99,7 @@ func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 	defer func() { _ = r.collector.Abort() }() // what it holds is read again
 	r.onKey, r.onRefused = r.key, r.refused
 	r.sampled, r.textless = rate.Sometimes{Interval: sampleEvery}, rate.Sometimes{Interval: sampleEvery}
+	r.hurried = rate.Sometimes{Interval: hurriedEvery}
 	r.stale = true
 	for {
 		err := r.source.Run(ctx, pos, r)
@@ -431,6 +436,13 @@ func (r *reading) Idle(offset uint64) error {
 
 // count tells the metrics what has been read.
 func (r *reading) count() {
+	if n := r.log.Hurries(); n != r.hurries {
+		r.metrics.hurried.Add(float64(n - r.hurries))
+		r.hurries = n
+		r.hurried.Do(func() {
+			r.logger.Warn("second deletes leave before their delay is over: the Log holds less than what comes in the meantime; raise log_bytes, or shorten redelete_after")
+		})
+	}
 	r.metrics.keys.Add(float64(r.keys))
 	r.metrics.transactions.Add(float64(r.transactions))
 	r.read.add(r.transactions, r.keys)

@@ -62,3 +62,28 @@ func TestKeyIsDeletedAgainAfterItsDelay(t *testing.T) {
 		}
 	})
 }
+
+// Where the Log holds less than what comes in the delay, second deletes leave early
+// instead of keeping first ones back.
+func TestSecondDeletesKeepNoFirstOneBack(t *testing.T) {
+	each(t, func(t *testing.T, db *source) {
+		east, west := newCache(t), newCache(t)
+		cfg := configure(t, from(db.url()), "log_bytes: 64KiB", to(
+			cluster("east", "servers", east.Addr(), "redelete_after: [1h]"),
+			cluster("west", "servers", west.Addr())))
+		daemon := cfg.daemon(t)
+		db.settle(t, east, west)
+		// Several times what the Log holds.
+		began := time.Now()
+		keys := db.longKeys("k", 2000)
+		fill(t, east, keys...)
+		db.flood(t, keys)
+		db.settle(t, east, west)
+		mustBeGone(t, east, keys...)
+		if took := time.Since(began); took > patience {
+			t.Errorf("it took %v", took)
+		}
+		daemon.says(t, "second deletes leave before their delay is over")
+		daemon.mustNotHaveSaid(t, "cluster=east.*a whole Log behind")
+	})
+}
