@@ -146,7 +146,7 @@ func samples(t testing.TB, bare bool) (list []sample) {
 			}
 			var b bytes.Buffer
 			l := binlogtest.NewWriter(&b, binlogtest.Config{Flavor: flavor, NoChecksums: bare})
-			xid := binlog.XID{Format: 1, Global: 1, Data: "x"}
+			xid := binlog.XID{Named: true, Format: 1, Global: 1, Data: "x"}
 			for _, tx := range []binlogtest.Tx{
 				{Statements: []binlogtest.Stmt{{Text: "INSERT /* mc: a */", RowBytes: 10}}},
 				{Statements: []binlogtest.Stmt{{Text: "UPDATE /* mc: b */", Rows: 2}, {Table: "u"}, {Text: "UPDATE /* mc: c */"}}},

@@ -167,6 +167,7 @@ func parseMariaGTIDEvent(e *event, t *Transaction) (flags byte, err error) {
 			return 0, errShort
 		}
 		x := XID{
+			Named:  true,
 			Format: int64(binary.LittleEndian.Uint32(b)),
 			Global: int(b[4]),
 		}

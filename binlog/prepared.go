@@ -61,7 +61,7 @@ func (s *Server) recoverXA(ctx context.Context) ([]XID, error) {
 	}
 	xids := make([]XID, 0, len(rows))
 	for _, r := range rows {
-		var x XID
+		x := XID{Named: true}
 		var branch int
 		if len(r) < 4 {
 			return nil, fmt.Errorf("%s: XA RECOVER gave %d columns, expected 4", s.cfg.Address, len(r))

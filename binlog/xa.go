@@ -11,13 +11,14 @@ import (
 // XID names an XA transaction, as the X/Open standard has it. The zero value
 // names none. It is comparable.
 type XID struct {
+	Named  bool // it names one: all that follows may well be zero (XA START '','',0)
 	Format int64
 	Global int    // bytes of Data that are the global part; the branch qualifier is the rest
 	Data   string // at most 128 bytes
 }
 
 // IsZero tells whether x names no transaction.
-func (x XID) IsZero() bool { return x == XID{} }
+func (x XID) IsZero() bool { return !x.Named }
 
 // String gives the XID as SQL takes it: X'global',X'branch',format.
 func (x XID) String() string {
@@ -35,6 +36,7 @@ func parseXAPrepare(b []byte) (x XID, onePhase bool, err error) {
 		return x, false, errShort
 	}
 	x = XID{
+		Named:  true,
 		Format: int64(binary.LittleEndian.Uint32(b[1:])),
 		Global: int(global),
 		Data:   string(b[13 : 13+int(global+branch)]),
@@ -63,7 +65,7 @@ func parseXAStatement(text []byte) (verb string, x XID, ok bool) {
 
 // parseXID reads X'…',X'…',n; what a server leaves out is empty or 1.
 func parseXID(b []byte) (x XID, ok bool) {
-	x.Format = 1
+	x.Named, x.Format = true, 1
 	for i := range 3 {
 		b = bytes.TrimLeft(b, " ")
 		if i == 2 {

@@ -130,7 +130,7 @@ func (m *model) tx(i int) *binlog.Transaction {
 // the decision on one that is.
 func (m *model) append(t *rapid.T) {
 	e := event{
-		xid:     binlog.XID{Format: 1, Data: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "XID")},
+		xid:     binlog.XID{Named: true, Format: 1, Data: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "XID")},
 		outcome: binlog.Prepared,
 	}
 	for i, o := range m.log {
@@ -292,7 +292,7 @@ func (m *model) join(t *rapid.T) {
 
 func (m *model) crash(t *rapid.T) {
 	if c := m.any(t); rapid.Bool().Draw(t, "while keys are collected") {
-		tx := &binlog.Transaction{XID: binlog.XID{Data: "z"}}
+		tx := &binlog.Transaction{XID: binlog.XID{Named: true, Data: "z"}}
 		if err := c.collector.Begin(tx, m.file()); err != nil {
 			t.Fatal(err)
 		}

@@ -333,11 +333,12 @@ func (rr *recordReader) skip(b []byte) {
 func readHead(b []byte, h *head) bool {
 	f := fields{b: b}
 	h.number = f.uint64()
+	h.xid.Named = true
 	h.xid.Format = int64(f.uint64())
 	h.xid.Global = int(f.uint8())
 	h.xid.Data = string(f.take(int(f.uint8())))
 	h.prepare = f.place()
-	return f.done() && len(h.xid.Data) <= maxXID && h.xid.Global <= len(h.xid.Data) && !h.xid.IsZero()
+	return f.done() && len(h.xid.Data) <= maxXID && h.xid.Global <= len(h.xid.Data)
 }
 
 // readStatement reads a statement, whose names it copies.

@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	xidA = binlog.XID{Format: 1, Global: 1, Data: "a"}
-	xidB = binlog.XID{Format: 1, Global: 1, Data: "b"}
+	xidA = binlog.XID{Named: true, Format: 1, Global: 1, Data: "a"}
+	xidB = binlog.XID{Named: true, Format: 1, Global: 1, Data: "b"}
 )
 
 // origin is a server as far as its log names transactions: the nth has the number n
@@ -215,7 +215,7 @@ func TestKeysOfAPreparedTransactionSurviveARestart(t *testing.T) {
 			{"rule", strings.Repeat("s", 255), strings.Repeat("t", 255), "user:1"},
 			{"rule", strings.Repeat("s", 255), strings.Repeat("t", 255), "user:2"},
 		}
-		x := binlog.XID{Format: -1, Global: 64, Data: strings.Repeat("../\x00", 16) + strings.Repeat("\xff", 64)}
+		x := binlog.XID{Named: true, Format: -1, Global: 64, Data: strings.Repeat("../\x00", 16) + strings.Repeat("\xff", 64)}
 		prepare(t, openSpool(t, dir), o, 4, x, keys)
 		s := openSpool(t, dir)
 		if got := s.XIDs(); !slices.Equal(got, []binlog.XID{x}) {
@@ -447,7 +447,7 @@ func TestAnInterruptedTransactionIsForgotten(t *testing.T) {
 func TestADecisionIsMatchedByTheXIDThatSQLHas(t *testing.T) {
 	s := openSpool(t, t.TempDir())
 	c := s.NewCollector()
-	x := binlog.XID{Format: 1<<32 - 1, Global: 1, Data: "ab"}
+	x := binlog.XID{Named: true, Format: 1<<32 - 1, Global: 1, Data: "ab"}
 	tx := mysqlA.tx(1, x, binlog.Prepared)
 	collect(t, c, tx, mysqlA.logFile(), keysNamed("k", 3))
 	tx.XID.Format = -1

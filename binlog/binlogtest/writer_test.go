@@ -32,7 +32,9 @@ func everything(l *binlogtest.Writer, flavor binlog.Flavor) (texts []string) {
 	}
 	rows := func(text string) []binlogtest.Stmt { return []binlogtest.Stmt{{Text: text, RowBytes: 30}} }
 	query := func(text string) []binlogtest.Stmt { return []binlogtest.Stmt{{Text: text, Query: true}} }
-	xid := func(global string) binlog.XID { return binlog.XID{Format: 7, Global: len(global), Data: global + "b"} }
+	xid := func(global string) binlog.XID {
+		return binlog.XID{Named: true, Format: 7, Global: len(global), Data: global + "b"}
+	}
 
 	write(binlogtest.Tx{End: binlogtest.Alone, Statements: query("CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, v LONGBLOB)")})
 	write(binlogtest.Tx{End: binlogtest.Alone, Statements: query("CREATE TABLE u (id BIGINT NOT NULL PRIMARY KEY, v LONGBLOB)")})
@@ -312,7 +314,7 @@ func TestServersWriteTheSameEvents(t *testing.T) {
 		}
 		l := binlogtest.NewWriter(f, c)
 		insert := []binlogtest.Stmt{{Text: "INSERT"}}
-		xid := func(s string) binlog.XID { return binlog.XID{Format: 7, Global: 1, Data: s} }
+		xid := func(s string) binlog.XID { return binlog.XID{Named: true, Format: 7, Global: 1, Data: s} }
 		l.Transaction(binlogtest.Tx{Statements: insert})
 		l.Transaction(binlogtest.Tx{Statements: append(insert, insert...)})
 		l.Transaction(binlogtest.Tx{Statements: insert, End: binlogtest.Prepare, XID: xid("xb")})

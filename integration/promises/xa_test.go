@@ -145,3 +145,28 @@ func TestTransactionPreparedUnseenIsAGapWhenItIsCommitted(t *testing.T) {
 
 // xid is how a name of an XA transaction is written by mcsqueal.
 func xid(name string) string { return fmt.Sprintf("X'%s',X'',1", hex.EncodeToString([]byte(name))) }
+
+// An XID may be of zeros all through, and is one all the same: its keys leave at the
+// decision. MariaDB refuses such.
+func TestTransactionNamedByNothingIsPreparedLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	db := own(t, servers.KindMySQL, servers.Config{})
+	m := newCache(t)
+	cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
+	daemon := cfg.daemon(t)
+	keys := db.keys("k", 10)
+	fill(t, m, keys...)
+	c := db.session(t)
+	const none = "'','',0"
+	c.exec(t, "XA START "+none)
+	for _, key := range keys {
+		c.commit(t, key)
+	}
+	c.exec(t, "XA END "+none)
+	c.exec(t, "XA PREPARE "+none)
+	db.settle(t, m)
+	mustBeThere(t, m, keys...)
+	c.exec(t, "XA COMMIT "+none)
+	awaitGone(t, m, keys...)
+	daemon.stop(t)
+}
