@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -207,6 +208,9 @@ func (d *dump) nextLarge(e *event, n int) error {
 				return d.protocolError("an event of more than %d bytes", maxEventSize)
 			}
 			if !skim {
+				if room := len(d.large) + len(part); room > cap(d.large) {
+					d.large = slices.Grow(d.large, max(len(part), grown(room, int(h.size))-len(d.large)))
+				}
 				d.large = append(d.large, part...)
 				continue
 			}

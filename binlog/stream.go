@@ -94,9 +94,7 @@ func (b *buffer) fill(n int) error {
 			b.lo = 0
 		}
 		if b.hi == len(b.buf) {
-			// Doubled, not grown to n at once: a size that lies cannot have memory
-			// which no bytes back.
-			bigger := make([]byte, min(n, 2*len(b.buf)))
+			bigger := make([]byte, grown(len(b.buf), n))
 			copy(bigger, b.buf)
 			b.buf = bigger
 		}
@@ -115,6 +113,20 @@ func (b *buffer) fill(n int) error {
 		}
 	}
 	return nil
+}
+
+// trusted is how many times what has come a size is believed to be true.
+const trusted = 64
+
+// grown is how large a buffer is to be that has become full on the way to n bytes.
+// It is doubled at first: a size that lies cannot have memory which no bytes back. Once
+// some of an event has come it is grown to the whole at once, for copies of an event
+// that is a good part of the memory would be as large as it.
+func grown(full, n int) int {
+	if n/trusted <= full {
+		return n
+	}
+	return min(n, 2*full)
 }
 
 // turnNow goes on in another buffer, if there is somebody who gives it.
