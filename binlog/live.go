@@ -200,6 +200,9 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 		live: l, dump: d, parser: p, pos: pos, id: settings.ID, retry: retry,
 		watch: l.watchReset(ctx, cfg, settings, pos),
 	}
+	if r.watch.close != nil {
+		defer r.watch.close()
+	}
 	defer l.tailing.Store(false)
 	err = r.run()
 	var my *mysql.MyError

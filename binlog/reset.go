@@ -15,13 +15,18 @@ import (
 // was written in between. Two things give it away: the file that the server has under
 // that name is shorter than what was read of it, or was made at another time (in whole
 // seconds), which is looked up now and then while nothing comes; and the head of the
-// next file does not know what was read last.
+// next file does not know what was read last. A look at a file is a dump of its own,
+// which some servers note down each time; so where there are GTIDs the file is looked
+// up only when the server has not executed all that was read.
 
 // fileCheck is how often at most the file of an idle dump is looked up.
 const fileCheck = 10 * time.Second
 
 // resetWatch looks out for a reset under one dump.
 type resetWatch struct {
+	// lacks, if set, tells whether the server has not executed all that was read: not
+	// yet, or not any more.
+	lacks func() (bool, error)
 	// made looks up when the server's file of that name was made. It is an error of
 	// the server's (1236) when there is none, or none so long.
 	made func(name string, read uint64) (time.Time, error)
@@ -30,6 +35,7 @@ type resetWatch struct {
 	// warn tells what kept it from finding out.
 	warn    func(error)
 	checked time.Time
+	close   func()
 	// last is the GTID that was read last in the present file; before, in the one
 	// before it. Zero: none was.
 	last, before GTID
@@ -74,8 +80,17 @@ func (w *resetWatch) idle(f File, read uint64) error {
 	if w.made == nil || f.Name == "" || f.Created.IsZero() || time.Since(w.checked) < fileCheck {
 		return nil
 	}
-	made, err := w.made(f.Name, read)
 	w.checked = time.Now()
+	if w.lacks != nil {
+		lacks, err := w.lacks()
+		if err != nil {
+			w.warn(err)
+		}
+		if err != nil || !lacks {
+			return nil //nolint:nilerr // it is asked again
+		}
+	}
+	made, err := w.made(f.Name, read)
 	var my *mysql.MyError
 	switch {
 	case errors.As(err, &my) && my.Code == errFatalReadingLog:
@@ -94,7 +109,7 @@ func (l *Live) watchReset(ctx context.Context, cfg ServerConfig, settings *Setti
 	if l.cfg.ToEnd {
 		return resetWatch{} // it reads what is there, and is gone
 	}
-	return resetWatch{
+	w := resetWatch{
 		checked: time.Now(), // settle has verified it
 		made: func(name string, read uint64) (time.Time, error) {
 			made, err := fileMade(ctx, cfg, settings, name, read)
@@ -109,6 +124,39 @@ func (l *Live) watchReset(ctx context.Context, cfg ServerConfig, settings *Setti
 		warn: func(err error) {
 			l.cfg.Logger.Warn("it cannot be found out whether the log was reset", "source", cfg.Address, "error", err)
 		},
+	}
+	if settings.GTIDs && pos.GTIDs != nil {
+		k := &known{cfg: cfg}
+		w.lacks = func() (bool, error) { return k.lacks(ctx, pos.GTIDs) }
+		w.close = k.close
+	}
+	return w
+}
+
+// known asks what a server has executed, over a connection that it keeps.
+type known struct {
+	cfg    ServerConfig
+	server *Server
+}
+
+func (k *known) lacks(ctx context.Context, read *GTIDSet) (lacks bool, err error) {
+	if k.server == nil {
+		if k.server, err = Connect(ctx, k.cfg); err != nil {
+			return false, err
+		}
+	}
+	executed, _, err := k.server.executed(ctx)
+	if err != nil {
+		k.close()
+		return false, err
+	}
+	return !executed.Covers(read), nil
+}
+
+func (k *known) close() {
+	if k.server != nil {
+		_ = k.server.Close() // it has said what was asked
+		k.server = nil
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
@@ -141,6 +142,8 @@ func TestRestoredBackupIsAGap(t *testing.T) {
 		if err := os.CopyFS(db.DataDir(), os.DirFS(backup)); err != nil {
 			t.Fatal(err)
 		}
+		// Files of one name are told apart by the second in which they were made.
+		await(t, "the next second", func() bool { return time.Now().Unix() > at.File.Created.Unix() })
 		restart(t, db)
 		missed := db.key("missed")
 		fill(t, m, missed)
