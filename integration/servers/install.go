@@ -94,23 +94,8 @@ func (r *root) install(ctx context.Context, base string, out io.Writer) error {
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	apt, err := newApt(ctx, filepath.Join(work, "apt"), r.suite)
-	if err != nil {
+	if err := unpack(ctx, r.suite, r.packages, filepath.Join(work, "apt"), tree, out); err != nil {
 		return err
-	}
-	fmt.Fprintf(out, "%s: asking %s for %s of Debian %s\n", r.names(), apt.mirror, strings.Join(r.packages, ", "), r.suite)
-	if err := apt.run(ctx, "update", "--error-on=any"); err != nil {
-		return err
-	}
-	debs, err := apt.download(ctx, r.packages)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%s: unpacking %d packages into %s\n", r.names(), len(debs), r.dir(base))
-	for _, deb := range debs {
-		if err := run(exec.CommandContext(ctx, "dpkg-deb", "--extract", deb, tree)); err != nil {
-			return fmt.Errorf("unpack %s: %w", filepath.Base(deb), err)
-		}
 	}
 	if err := r.finish(ctx, tree); err != nil {
 		return err
