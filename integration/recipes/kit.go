@@ -144,11 +144,11 @@ func (nodeKit) command(ctx context.Context, installed, work string, args []strin
 	return cmd, nil
 }
 
-// javaKit installs pom.xml's dependencies and runs a source file as it is.
+// javaKit installs pom.xml's dependencies, and compiles. The program is a class.
 type javaKit struct{}
 
 func (javaKit) install(ctx context.Context, source string) (string, error) {
-	if err := need("java", "mvn"); err != nil {
+	if err := need("java", "javac", "mvn"); err != nil {
 		return "", err
 	}
 	return fetch(source, "pom.xml", func(dir string) error {
@@ -158,7 +158,13 @@ func (javaKit) install(ctx context.Context, source string) (string, error) {
 }
 
 func (javaKit) command(ctx context.Context, installed, work string, args []string) (*exec.Cmd, error) {
-	cmd := exec.CommandContext(ctx, "java", append([]string{"-cp", filepath.Join(installed, "*")}, args...)...)
+	path := filepath.Join(installed, "*") + string(filepath.ListSeparator) + work
+	compile := exec.CommandContext(ctx, "javac", "-cp", path, "-d", work, args[0]+".java")
+	compile.Dir = work
+	if err := silently(compile); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "java", append([]string{"-cp", path}, args...)...)
 	cmd.Dir = work
 	return cmd, nil
 }

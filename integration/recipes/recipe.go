@@ -61,11 +61,12 @@ var recipes = []recipe{
 	{name: "django", dir: "django", kit: pythonKit{}, args: []string{"recipe.py"}},
 	{name: "sqlalchemy-core", dir: "sqlalchemy", kit: pythonKit{}, args: []string{"core.py"}},
 	{name: "sqlalchemy-orm", dir: "sqlalchemy", kit: pythonKit{}, args: []string{"orm.py"}},
-	{name: "hibernate-query", dir: "hibernate", kit: javaKit{}, args: []string{"Query.java"}},
-	{name: "hibernate-entity", dir: "hibernate", kit: javaKit{}, args: []string{"Entity.java"}},
+	{name: "hibernate-query", dir: "hibernate", kit: javaKit{}, args: []string{"QueryRecipe"}},
+	{name: "hibernate-entity", dir: "hibernate", kit: javaKit{}, args: []string{"EntityRecipe"}},
 	{name: "laravel", dir: "laravel", kit: debianKit{php}, args: []string{"recipe.php"}},
 	{name: "prisma", dir: "prisma", kit: nodeKit{}, args: []string{"recipe.mjs"}},
 	{name: "drizzle", dir: "drizzle", kit: nodeKit{}, args: []string{"recipe.mjs"}},
+	{name: "drizzle-comment", dir: "drizzle-comment", kit: nodeKit{}, args: []string{"recipe.mjs"}},
 	{name: "typeorm", dir: "typeorm", kit: nodeKit{}, args: []string{"recipe.mjs"}},
 }
 
@@ -97,7 +98,8 @@ func (r *recipe) cook(ctx context.Context, root, scratch string, stages []*stage
 		}
 		sent, said, err := s.watch(cmd)
 		if err != nil {
-			return fmt.Errorf("on %s: %w: %s", s.Kind(), err, said)
+			const most = 2000
+			return fmt.Errorf("on %s: %w: %s", s.Kind(), err, said[:min(len(said), most)])
 		}
 		for line := range strings.Lines(said) {
 			if name, version, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {

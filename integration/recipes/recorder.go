@@ -104,8 +104,15 @@ func (r *recorder) accept() {
 		} else {
 			r.conns[client], r.conns[server] = struct{}{}, struct{}{}
 			s := &conversation{recorder: r, prepared: make(map[uint32]preparation)}
+			s.answered.L = &s.mu
 			r.running.Go(func() { r.pass(client, server, s.fromClient) })
-			r.running.Go(func() { r.pass(server, client, s.fromServer) })
+			r.running.Go(func() {
+				r.pass(server, client, s.fromServer)
+				s.mu.Lock()
+				s.preparing = "" // there will be no answer
+				s.answered.Broadcast()
+				s.mu.Unlock()
+			})
 		}
 		r.mu.Unlock()
 	}
@@ -148,10 +155,16 @@ type conversation struct {
 
 	mu         sync.Mutex // guards what follows: both directions look at it
 	greeted    bool
-	attributes bool // each statement comes with attributes, if only none
-	preparing  string
+	offered    uint32 // what the server can
+	attributes bool   // each statement comes with attributes, if only none
+	preparing  string // what the server has not answered yet
+	answered   sync.Cond
 	prepared   map[uint32]preparation
 }
+
+// lastPrepared is the number by which MariaDB's clients execute what they have just
+// prepared, without waiting for its own.
+const lastPrepared = 0xffffffff
 
 type preparation struct {
 	text   string
@@ -166,32 +179,38 @@ func (c *conversation) fromServer(sequence byte, p []byte) error {
 	defer c.mu.Unlock()
 	if !c.greeted {
 		c.greeted = true
-		return veil(p)
+		var err error
+		c.offered, err = veil(p)
+		return err
 	}
-	if c.preparing != "" && sequence == 1 {
-		if len(p) >= 9 && p[0] == 0 {
-			c.prepared[binary.LittleEndian.Uint32(p[1:])] = preparation{text: c.preparing, params: int(binary.LittleEndian.Uint16(p[7:]))}
-		}
-		c.preparing = ""
+	if c.preparing == "" || sequence != 1 {
+		return nil
 	}
+	if len(p) >= 9 && p[0] == 0 {
+		s := preparation{text: c.preparing, params: int(binary.LittleEndian.Uint16(p[7:]))}
+		c.prepared[binary.LittleEndian.Uint32(p[1:])], c.prepared[lastPrepared] = s, s
+	}
+	c.preparing = ""
+	c.answered.Broadcast()
 	return nil
 }
 
-// veil takes TLS and compression out of what a server's greeting offers.
-func veil(p []byte) error {
+// veil takes TLS and compression out of what a server's greeting offers, and gives
+// what is left.
+func veil(p []byte) (uint32, error) {
 	end := 1
 	for end < len(p) && p[end] != 0 { // behind the version
 		end++
 	}
 	low, high := end+1+4+8+1, end+1+4+8+1+2+1+2
 	if len(p) < high+2 {
-		return errors.New("a greeting that is too short")
+		return 0, errors.New("a greeting that is too short")
 	}
 	flags := uint32(binary.LittleEndian.Uint16(p[low:])) | uint32(binary.LittleEndian.Uint16(p[high:]))<<16
 	flags &^= clientSSL | clientCompress | clientZstd
 	binary.LittleEndian.PutUint16(p[low:], uint16(flags))
 	binary.LittleEndian.PutUint16(p[high:], uint16(flags>>16))
-	return nil
+	return flags, nil
 }
 
 // fromClient notes the statements. A command begins with sequence 0; the first packet
@@ -201,7 +220,7 @@ func (c *conversation) fromClient(sequence byte, p []byte) error {
 	defer c.mu.Unlock()
 	if sequence != 0 || len(p) == 0 {
 		if sequence == 1 && len(p) >= 4 {
-			c.attributes = binary.LittleEndian.Uint32(p)&clientQueryAttributes != 0
+			c.attributes = binary.LittleEndian.Uint32(p)&c.offered&clientQueryAttributes != 0
 		}
 		return nil
 	}
@@ -216,6 +235,9 @@ func (c *conversation) fromClient(sequence byte, p []byte) error {
 	case comStmtPrepare:
 		c.preparing = string(p[1:])
 	case comStmtExecute:
+		for c.preparing != "" {
+			c.answered.Wait()
+		}
 		id := uint32(f.number(4))
 		flags := f.number(1)
 		f.number(4) // iterations, always 1
