@@ -84,6 +84,10 @@ fuzz: ## Fuzz every target for FUZZ_SECONDS (60) and say how far each got
 bench: ## Measure speed and memory against bare programs, and print the ratios
 	$(GO) run ./bench
 
+.PHONY: recipes
+recipes: servers ## Run what docs/tags.md shows with its real libraries, as far as they can be had
+	$(GO) run ./integration/recipes
+
 .PHONY: torture
 torture: ## Kill, freeze and cut everything for TORTURE_SECONDS (300), and look for lost keys
 	$(GO) run ./integration/torture

@@ -69,7 +69,7 @@ var php = &language{
 			return nil, fmt.Errorf("name PHP: %w", err)
 		}
 		options := []string{"-n", "-d", "include_path=.:" + filepath.Join(tree, "usr/share/php"), "-d", "extension_dir=" + extensions[0]}
-		for _, extension := range []string{"pdo", "mysqlnd", "pdo_mysql", "mbstring"} {
+		for _, extension := range []string{"pdo", "mysqlnd", "pdo_mysql", "ctype", "mbstring"} {
 			if _, err := os.Stat(filepath.Join(extensions[0], extension+".so")); err == nil {
 				options = append(options, "-d", "extension="+extension)
 			}

@@ -54,7 +54,8 @@ func writes(text string) bool {
 
 var recipes = []recipe{
 	{name: "sql", dir: "sql", kit: clientKit{}, args: []string{"recipe.sql"}},
-	{name: "go", dir: "go", kit: goKit{}, args: nil},
+	{name: "go", dir: "go", kit: goKit{}},
+	{name: "go-interpolate", dir: "go", kit: goKit{}, args: []string{"interpolate"}},
 	{name: "rails-querylogs", dir: "rails", kit: debianKit{ruby}, args: []string{"querylogs.rb"}},
 	{name: "rails-pairs", dir: "rails", kit: debianKit{ruby}, args: []string{"pairs.rb"}},
 	{name: "rails-annotate", dir: "rails", kit: debianKit{ruby}, args: []string{"annotate.rb"}, loses: true},

@@ -107,13 +107,15 @@ func (a arg) value() (any, error) {
 // without what it is indented by.
 func shown(t *testing.T, r recipe) string {
 	t.Helper()
-	file := filepath.Join(r.dir, "main.go")
-	if len(r.args) > 0 {
-		file = filepath.Join(r.dir, r.args[0])
+	file := "main.go"
+	switch r.kit.(type) {
+	case goKit:
+	case javaKit:
+		file = r.args[0] + ".java"
+	default:
+		file = r.args[0]
 	}
-	if filepath.Ext(file) == "" {
-		file += ".java"
-	}
+	file = filepath.Join(r.dir, file)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ const [added] = await db.insert(users).values({ name: "Ada", email }).comment(ta
 await db.delete(users).where(eq(users.id, added.insertId)).comment(tag(`user:${added.insertId}`, `user_by_email:${email}`));
 await connection.end();
 
-for (const name of ["drizzle-orm", "mysql2"]) {
-  console.log(`${name}\t${JSON.parse(readFileSync(`node_modules/${name}/package.json`)).version}`);
+for (const [name, folder] of [["Drizzle", "drizzle-orm"], ["mysql2", "mysql2"]]) {
+  console.log(`${name}\t${JSON.parse(readFileSync(`node_modules/${folder}/package.json`)).version}`);
 }
 console.log(`Node.js\t${process.versions.node}`);

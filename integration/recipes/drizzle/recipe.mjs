@@ -29,7 +29,7 @@ const [added] = await db.execute(sql`INSERT ${tag("users:newest", `user_by_email
 await db.execute(sql`DELETE ${tag(`user:${added.insertId}`, `user_by_email:${email}`)} FROM ${users} WHERE id = ${added.insertId}`);
 await connection.end();
 
-for (const name of ["drizzle-orm", "mysql2"]) {
-  console.log(`${name}\t${JSON.parse(readFileSync(`node_modules/${name}/package.json`)).version}`);
+for (const [name, folder] of [["Drizzle", "drizzle-orm"], ["mysql2", "mysql2"]]) {
+  console.log(`${name}\t${JSON.parse(readFileSync(`node_modules/${folder}/package.json`)).version}`);
 }
 console.log(`Node.js\t${process.versions.node}`);

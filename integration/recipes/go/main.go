@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	_ "github.com/go-sql-driver/mysql"
@@ -47,13 +48,13 @@ func remove(ctx context.Context, db *sql.DB, id int64, email string) error {
 }
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	if err := run(context.Background(), len(os.Args) > 1 && os.Args[1] == "interpolate"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, interpolate bool) error {
 	fmt.Printf("Go\t%s\n", runtime.Version())
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -62,7 +63,8 @@ func run(ctx context.Context) error {
 			}
 		}
 	}
-	db, err := sql.Open("mysql", "root@tcp(127.0.0.1:"+os.Getenv("RECIPE_PORT")+")/shop")
+	// With interpolateParams the driver puts parameters in, without it the server.
+	db, err := sql.Open("mysql", "root@tcp(127.0.0.1:"+os.Getenv("RECIPE_PORT")+")/shop?interpolateParams="+strconv.FormatBool(interpolate))
 	if err != nil {
 		return err
 	}

@@ -66,8 +66,9 @@ public class EntityRecipe {
             Tag.with(() -> sessions.inTransaction(session -> session.remove(session.find(User.class, user.id))),
                 "user:" + user.id, "user_by_email:" + EMAIL);
             sessions.inSession(session -> session.doWork(connection -> System.out.println(
-                connection.getMetaData().getDriverName() + "\t" + connection.getMetaData().getDriverVersion())));
+                connection.getMetaData().getDriverName() + "\t"
+                    + connection.getMetaData().getDriverVersion().replaceAll("^[a-z-]*| .*", ""))));
         }
-        System.out.println("Hibernate\t" + org.hibernate.Version.getVersionString() + "\nJava\t" + Runtime.version());
+        System.out.println("Hibernate\t" + org.hibernate.Version.getVersionString().replace(".Final", "") + "\nJava\t" + Runtime.version());
     }
 }

@@ -56,8 +56,9 @@ public class QueryRecipe {
                 .setParameter("id", 2)
                 .executeUpdate());
             sessions.inSession(session -> session.doWork(connection -> System.out.println(
-                connection.getMetaData().getDriverName() + "\t" + connection.getMetaData().getDriverVersion())));
+                connection.getMetaData().getDriverName() + "\t"
+                    + connection.getMetaData().getDriverVersion().replaceAll("^[a-z-]*| .*", ""))));
         }
-        System.out.println("Hibernate\t" + org.hibernate.Version.getVersionString() + "\nJava\t" + Runtime.version());
+        System.out.println("Hibernate\t" + org.hibernate.Version.getVersionString().replace(".Final", "") + "\nJava\t" + Runtime.version());
     }
 }

@@ -46,9 +46,16 @@ DB::connection()->tagged(['user:1', 'user:1:friends'], fn () =>
     DB::table('users')->where('id', 1)->update(['name' => 'Grace /* mc: forged */']));
 // docs: to here
 
-$email = 'd\'arcy,100%*/\\@example.com';
-$id = DB::connection()->tagged(['users:newest', "user_by_email:$email"], fn () =>
-    DB::table('users')->insertGetId(['name' => 'Ada', 'email' => $email]));
-DB::connection()->tagged(["user:$id", "user_by_email:$email"], fn () => DB::table('users')->delete($id));
+// The rest by Eloquent, which writes by the same connection.
+class User extends Illuminate\Database\Eloquent\Model
+{
+    public $timestamps = false;
+    protected $guarded = [];
+}
+$db->bootEloquent();
 
-echo "Laravel's database layer\t", laravel_version(), "\nPHP\t", PHP_VERSION, "\n";
+$email = 'd\'arcy,100%*/\\@example.com';
+$user = DB::connection()->tagged(['users:newest', "user_by_email:$email"], fn () => User::create(['name' => 'Ada', 'email' => $email]));
+DB::connection()->tagged(["user:$user->id", "user_by_email:$email"], fn () => $user->delete());
+
+echo "Laravel\t", laravel_version(), "\nPHP\t", PHP_VERSION, "\n";

@@ -24,7 +24,5 @@ const { id } = await tag(["users:newest", `user_by_email:${email}`], () => prism
 await tag([`user:${id}`, `user_by_email:${email}`], () => prisma.user.delete({ where: { id } }));
 await prisma.$disconnect();
 
-for (const name of ["prisma", "@prisma/adapter-mariadb", "@prisma/sqlcommenter-query-tags"]) {
-  console.log(`${name}\t${JSON.parse(readFileSync(`node_modules/${name}/package.json`)).version}`);
-}
+console.log(`Prisma\t${JSON.parse(readFileSync("node_modules/prisma/package.json")).version}`);
 console.log(`Node.js\t${process.versions.node}`);

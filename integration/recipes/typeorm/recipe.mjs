@@ -28,7 +28,7 @@ const { id } = added.identifiers[0];
 await db.createQueryBuilder().delete().from(User).where({ id }).comment(tag(`user:${id}`, `user_by_email:${email}`)).execute();
 await db.destroy();
 
-for (const name of ["typeorm", "mysql2"]) {
-  console.log(`${name}\t${JSON.parse(readFileSync(`node_modules/${name}/package.json`)).version}`);
+for (const [name, folder] of [["TypeORM", "typeorm"], ["mysql2", "mysql2"]]) {
+  console.log(`${name}\t${JSON.parse(readFileSync(`node_modules/${folder}/package.json`)).version}`);
 }
 console.log(`Node.js\t${process.versions.node}`);
