@@ -21,7 +21,7 @@ LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 .PHONY: help
 help: ## List the tasks
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## Build bin/mcsqueal; go stamps it with the version it is of
@@ -79,6 +79,10 @@ fuzz: ## Fuzz every target for FUZZ_SECONDS (60) and say how far each got
 		fi; \
 	done <<<"$$targets"; \
 	exit $$failed
+
+.PHONY: fuzz-servers
+fuzz-servers: servers ## For FUZZ_SECONDS (60) each, ask the servers what is a literal and what a comment
+	$(GO) test -count=1 -v -timeout 0 -run 'NothingStored|ServersAgree' ./extract -seconds $(FUZZ_SECONDS)
 
 .PHONY: bench
 bench: ## Measure speed and memory against bare programs, and print the ratios
