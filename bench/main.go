@@ -49,6 +49,7 @@ var benchmarks = []benchmark{
 	{"away", "one cluster away for an hour's worth of log", []servers.Kind{servers.KindMySQL, servers.KindMemcached}, benchAway},
 	{"packets", "deletes in a packet", nil, benchPackets},
 	{"memory", "one transaction of ten million keys", nil, benchMemory},
+	{"lexing", "taking the keys out of one statement", nil, benchLexing},
 }
 
 // workbench is what benchmarks work with.
