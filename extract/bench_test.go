@@ -90,6 +90,18 @@ func BenchmarkForms(b *testing.B) {
 	}
 }
 
+// BenchmarkSmall is what most tagged statements are.
+func BenchmarkSmall(b *testing.B) {
+	for _, text := range []string{
+		"INSERT /* mc: user:1234567 */ INTO t VALUES (1234567, 'some text')",
+		"UPDATE /* mc: user:12345 user:12345:friends */ shop.users SET name = 'Ann', note = 'it\\'s a note', price = 10.50, changed = NOW() WHERE id = 12345 AND version = 17",
+	} {
+		b.Run(fmt.Sprintf("bytes=%d", len(text)), func(b *testing.B) {
+			benchmarkKeys(b, []byte(text), extract.Lexing{}, strings.Count(text, "user:1"))
+		})
+	}
+}
+
 func benchmarkKeys(b *testing.B, text []byte, lex extract.Lexing, want int) {
 	tags, err := extract.NewTags([]string{"mc"})
 	if err != nil {

@@ -121,7 +121,8 @@ func (t *Tags) Keys(text []byte, lex Lexing, key func([]byte), refused func(Refu
 		if !ok {
 			break
 		}
-		if c.end > mention && t.Mentioned(text[c.start:c.end]) {
+		// The first mention need not be looked for twice.
+		if c.end > mention && (c.start <= mention || t.Mentioned(text[c.start:c.end])) {
 			t.found = append(t.found, c)
 		}
 	}
