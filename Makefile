@@ -90,7 +90,7 @@ bench: ## Measure speed and memory against bare programs, and print the ratios
 
 .PHONY: recipes
 recipes: servers ## Run what docs/tags.md shows with its real libraries, as far as they can be had
-	$(GO) run ./integration/recipes
+	$(GO) run ./integration/recipes -run '$(RUN)'
 
 .PHONY: torture
 torture: ## Kill, freeze and cut everything for TORTURE_SECONDS (300), and look for lost keys
