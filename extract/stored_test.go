@@ -32,7 +32,7 @@ func TestNothingStoredIsEverAKey(t *testing.T) {
 		modes := []string{"", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"}
 		charsets := w.charsets()
 		w.introducers = charsets
-		for end := time.Now().Add(time.Duration(*seconds) * time.Second); time.Now().Before(end) || w.round < len(modes); w.round++ {
+		for end := time.Now().Add(time.Duration(*seconds) * time.Second); time.Now().Before(end) || w.round < len(modes) || w.taken < 300; w.round++ {
 			// Each mode in turn, and those charsets half of the time that hide quotes.
 			mode, charset := modes[w.round%len(modes)], pick(w.g, charsets...)
 			if w.g.IntN(2) == 0 {
@@ -50,7 +50,7 @@ func TestNothingStoredIsEverAKey(t *testing.T) {
 			}
 		}
 		t.Logf("%d statements sent, %d taken: %v; %d held a forgery", w.sent, w.taken, w.ways, w.forged)
-		if w.taken < 100 || w.forged < 50 || len(w.ways) != len(ways) {
+		if w.forged < 50 || len(w.ways) != len(ways) {
 			t.Error("too few to mean anything")
 		}
 	})
