@@ -30,6 +30,7 @@ type lexer struct {
 	pairs   *pairs // characters of two bytes, nil where they hide nothing
 	ansi    bool
 	escapes bool
+	swe7    bool
 
 	special bool // inside /*! … */
 	// maria is the place of an open /*M!, and mariaEnd that of the */ where
@@ -51,6 +52,7 @@ func (l *lexer) start(text []byte, lex Lexing) {
 		pairs:    pairsOf[lex.Charset],
 		ansi:     lex.AnsiQuotes,
 		escapes:  !lex.NoBackslashEscapes,
+		swe7:     lex.Charset == SWE7,
 		maria:    -1,
 		mariaEnd: -1,
 	}
@@ -109,7 +111,12 @@ type span struct{ start, end int }
 func (l *lexer) next() (comment span, ok bool) {
 	text := l.text
 	for l.fault == none && l.pos < len(text) {
-		switch classOf[text[l.pos]] {
+		class := classOf[text[l.pos]]
+		if l.swe7 && (class == backquote || class == at || class == backslash) {
+			l.doubt(l.pos) // a letter, perhaps
+			break
+		}
+		switch class {
 		case letter:
 			if l.pairs != nil {
 				l.word()

@@ -36,6 +36,7 @@ func comments(text string, lex Lexing) (found []string, fault Reason) {
 func TestLexer(t *testing.T) {
 	ansi := Lexing{AnsiQuotes: true}
 	noEscapes := Lexing{NoBackslashEscapes: true}
+	swe7 := Lexing{Charset: SWE7}
 	gbk, sjis, big5 := Lexing{Charset: GBK}, Lexing{Charset: SJIS}, Lexing{Charset: Big5}
 	for _, test := range []struct {
 		name  string
@@ -149,6 +150,8 @@ func TestLexer(t *testing.T) {
 		{"variable with a backquote", gbk, "/*a*/ @\xb0` /*b*/", []string{"a"}, Ambiguous},
 		{"comment with half a character", gbk, "/*\xb0*/ 1 /*a\xb0\\*/ 2", []string{"\xb0", "a\xb0\\"}, none},
 		{"line with half a character", gbk, "# \xb0\n/*a*/", []string{" \xb0", "a"}, none},
+		{"a backslash that is a letter", swe7, `/*a*/ SELECT '\'' /*b*/ \ /*c*/`, []string{"a", "b"}, Ambiguous},
+		{"a backquote that is a letter", swe7, "/*a*/ a` /*b*/", []string{"a"}, Ambiguous},
 		{"gb18030 with four bytes", gbk, "'\x81\x30\x81\x30\\' /*a*/ '", nil, none},
 	} {
 		t.Run(test.name, func(t *testing.T) {

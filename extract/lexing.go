@@ -22,9 +22,9 @@ type Lexing struct {
 // Charset is a family of character sets that are lexed alike.
 type Charset uint8
 
-// The families. A character set matters to a lexer only if the second byte of
-// its characters may be a backslash or a backquote; no server has one in which
-// it may be another quote.
+// The families. A character set matters to a lexer only if a backslash or a backquote
+// may be a letter, or the second byte of a character; no server has one in which that
+// may be another quote.
 const (
 	// Plain: utf8mb4, utf8mb3, latin1, and all others not named below.
 	Plain Charset = iota
@@ -34,6 +34,10 @@ const (
 	// GBK: gbk and gb18030. The latter's characters of four bytes have digits for
 	// their second and fourth byte, so that pairs serve it as well.
 	GBK
+	// SWE7: swe7, of seven bits, in which @, \ and ` are letters. Servers differ in
+	// where those may stand in a name, so that nothing is certain behind one of them
+	// that stands outside literals and comments.
+	SWE7
 )
 
 // Bits of sql_mode, the same in MySQL (sql/system_variables.h) and MariaDB
@@ -73,6 +77,8 @@ func LexingNamed(sqlMode, charset string) Lexing {
 		l.Charset = SJIS
 	case "gbk", "gb18030":
 		l.Charset = GBK
+	case "swe7":
+		l.Charset = SWE7
 	}
 	return l
 }
@@ -89,6 +95,8 @@ func charsetOf(collation uint16) Charset {
 	case 28, 87, 1052, 1111, // gbk
 		248, 249, 250: // gb18030
 		return GBK
+	case 10, 82, 1034, 1106: // swe7
+		return SWE7
 	}
 	return Plain
 }
@@ -100,12 +108,13 @@ type pairs struct {
 	first, second [256]bool
 }
 
-// pairsOf is indexed by Charset; Plain has none.
+// pairsOf is indexed by Charset; Plain and SWE7 have none.
 var pairsOf = [...]*pairs{
 	Plain: nil,
 	Big5:  newPairs([]byte{0xa1, 0xf9}, []byte{0x40, 0x7e, 0xa1, 0xfe}),
 	SJIS:  newPairs([]byte{0x81, 0x9f, 0xe0, 0xfc}, []byte{0x40, 0x7e, 0x80, 0xfc}),
 	GBK:   newPairs([]byte{0x81, 0xfe}, []byte{0x40, 0x7e, 0x80, 0xfe}),
+	SWE7:  nil,
 }
 
 // newPairs takes ranges: first, last, first, last, …

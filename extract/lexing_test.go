@@ -18,6 +18,7 @@ func TestLexingForReadsTheLogsNumbers(t *testing.T) {
 		{0, 95, Lexing{Charset: SJIS}},
 		{0, 1112, Lexing{Charset: SJIS}},
 		{0, 84, Lexing{Charset: Big5}},
+		{0, 10, Lexing{Charset: SWE7}},
 	} {
 		if got := LexingFor(test.mode, test.collation); got != test.want {
 			t.Errorf("sql_mode %#x, collation %d: %+v, want %+v", test.mode, test.collation, got, test.want)
@@ -38,6 +39,7 @@ func TestLexingNamedReadsTheServersWords(t *testing.T) {
 		{"", "cp932", Lexing{Charset: SJIS}},
 		{"", "sjis", Lexing{Charset: SJIS}},
 		{"", "big5", Lexing{Charset: Big5}},
+		{"", "swe7", Lexing{Charset: SWE7}},
 		{"", "ujis", Lexing{}},
 	} {
 		if got := LexingNamed(test.mode, test.charset); got != test.want {

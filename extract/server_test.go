@@ -155,7 +155,11 @@ func TestServersAgreeOnCharacters(t *testing.T) {
 					if !strings.Contains(text, "'' /") && !strings.Contains(text, "``` /") {
 						paired++
 					}
-					if got := tags.read(text, lex); !slices.Equal(got.keys, []string{"k"}) || got.refused != nil {
+					want := reading{keys: []string{"k"}}
+					if charset == "swe7" && strings.Contains(text, "`") {
+						want = reading{refused: []extract.Reason{extract.Ambiguous}} // a letter there
+					}
+					if got := tags.read(text, lex); !slices.Equal(got.keys, want.keys) || !slices.Equal(got.refused, want.refused) {
 						t.Errorf("%s: %q gives %v", charset, text, got)
 					}
 				}
