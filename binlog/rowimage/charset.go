@@ -27,7 +27,7 @@ func charsetOf(collation uint64) string {
 		collation -= 1024
 	case collation >= 2048 && collation < 2048+256*uint64(len(unicodeCharsets)):
 		return unicodeCharsets[(collation-2048)/256]
-	case collation >= 576 && collation < 576+32*uint64(len(unicodeCharsets)) && collation%32 < 3:
+	case collation >= 576 && collation <= 738 && collation%32 < 3:
 		return map[uint64]string{18: "utf8mb3", 19: "utf8mb4", 20: "ucs2", 21: "utf16", 23: "utf32"}[collation/32]
 	}
 	for _, r := range collationRanges {
@@ -91,8 +91,18 @@ var singleByte = map[string]*charmap.Charmap{
 	"cp866": charmap.CodePage866, "koi8r": charmap.KOI8R, "koi8u": charmap.KOI8U, "macroman": charmap.Macintosh,
 }
 
+// exceptions has what the servers, both, have otherwise in those; 0: they have nothing.
+var exceptions = map[string]map[byte]rune{
+	"cp1256": {0x8a: 0, 0x8f: 0, 0x98: 0, 0x9a: 0, 0x9f: 0, 0xaa: 0, 0xc0: 0, 0xff: 0},
+	"cp866":  {0xfc: 'ⁿ', 0xfd: '²'},
+	"greek":  {0xa1: 'ʽ', 0xa2: 'ʼ', 0xa4: 0, 0xa5: 0, 0xaa: 0},
+	"hebrew": {0xaf: '‾'},
+	"latin1": {0x81: 0x81, 0x8d: 0x8d, 0x8f: 0x8f, 0x90: 0x90, 0x9d: 0x9d},
+	"koi8u":  {0x95: '•', 0xae: '╝', 0xbe: '╬'},
+}
+
 var manyByte = map[string]encoding.Encoding{
-	"big5": traditionalchinese.Big5, "gbk": simplifiedchinese.GBK, "gb2312": simplifiedchinese.GBK,
+	"big5": traditionalchinese.Big5, "gbk": simplifiedchinese.GBK,
 	"gb18030": simplifiedchinese.GB18030, "euckr": korean.EUCKR, "ujis": japanese.EUCJP, "eucjpms": japanese.EUCJP,
 	"sjis": japanese.ShiftJIS, "cp932": japanese.ShiftJIS,
 }
@@ -115,6 +125,11 @@ func newCharset(name string) (*charset, error) {
 		table := new([256]rune)
 		for i := range table {
 			table[i] = m.DecodeByte(byte(i))
+		}
+		for x, r := range exceptions[name] {
+			if table[x] = r; r == 0 {
+				table[x] = utf8.RuneError
+			}
 		}
 		return &charset{name: name, table: table}, nil
 	}
@@ -195,6 +210,9 @@ func (c *charset) appendDecoded(dst, b []byte) ([]byte, error) {
 	if need := 3*len(b) + utf8.UTFMax; cap(c.scratch) < need {
 		c.scratch = make([]byte, need)
 	}
+	if code, found := firstUncertain(c.name, b); found {
+		return dst, fmt.Errorf("character %#x of the character set %s has no certain counterpart in UTF-8", code, c.name)
+	}
 	c.decoder.Reset()
 	n, used, err := c.decoder.Transform(c.scratch[:cap(c.scratch)], b, true)
 	if err != nil || used != len(b) {
@@ -202,14 +220,73 @@ func (c *charset) appendDecoded(dst, b []byte) ([]byte, error) {
 	}
 	for rest := c.scratch[:n]; len(rest) > 0; {
 		r, size := utf8.DecodeRune(rest)
-		if r == utf8.RuneError || uncertain(c.name, r) {
-			return dst, fmt.Errorf("a character of the character set %s has no certain counterpart in UTF-8", c.name)
+		if r == utf8.RuneError {
+			return dst, fmt.Errorf("text that is not in the character set %s", c.name)
 		}
 		rest = rest[size:]
 	}
 	return append(dst, c.scratch[:n]...), nil
 }
 
-// uncertain tells characters to which the servers give other code points than the
-// library does, or may.
-func uncertain(name string, r rune) bool { return false }
+// uncertain are the characters, first to last, to which the servers, or one of them,
+// give other code points than the library does, or none. TestTextIsConvertedAsServersDo
+// finds them.
+var uncertain = map[string][][2]uint32{
+	"big5": {
+		{0x8100, 0xa0ff}, {0xa145, 0xa145}, {0xa14e, 0xa14e}, {0xa15a, 0xa15a}, {0xa1c2, 0xa1c5}, {0xa1e3, 0xa1e3}, {0xa1f2, 0xa1f3},
+		{0xa1fe, 0xa247}, {0xa2cc, 0xa2ce}, {0xa3c0, 0xa3ff}, {0xc6a1, 0xc8ff}, {0xf9d6, 0xffff},
+	},
+	"cp932":   {{0x80, 0x80}},
+	"gbk":     {{0x80, 0x80}, {0xa2e3, 0xa2e3}, {0xa3a0, 0xa3a0}, {0xa8bf, 0xa8bf}, {0xa989, 0xa995}, {0xfe50, 0xfeff}},
+	"gb18030": {{0xa3a0, 0xa3a0}},
+	"sjis": {
+		{0x80, 0x80}, {0x815f, 0x8161}, {0x817c, 0x817c}, {0x8191, 0x8192}, {0x81ca, 0x81ca}, {0x8500, 0x87ff}, {0xeb00, 0xffff},
+	},
+	"ujis": {
+		{0xa1c0, 0xa1c2}, {0xa1dd, 0xa1dd}, {0xa1f1, 0xa1f2}, {0xa2cc, 0xa2cc}, {0xada1, 0xadff}, {0xf500, 0xffff}, {0x8fa2b7, 0x8fa2b7},
+	},
+	"eucjpms": {{0xf500, 0xffff}, {0x8fa2c3, 0x8fa2c3}},
+}
+
+// firstUncertain looks for a character that is uncertain.
+func firstUncertain(name string, b []byte) (code uint32, found bool) {
+	ranges := uncertain[name]
+	if ranges == nil {
+		return 0, false
+	}
+	for len(b) > 0 {
+		n := min(characterLen(name, b), len(b))
+		code = 0
+		for _, c := range b[:n] {
+			code = code<<8 | uint32(c)
+		}
+		for _, r := range ranges {
+			if code >= r[0] && code <= r[1] {
+				return code, true
+			}
+		}
+		b = b[n:]
+	}
+	return 0, false
+}
+
+// characterLen gives the length of the character that b begins with.
+func characterLen(name string, b []byte) int {
+	switch c := b[0]; {
+	case c < 0x80 || c == 0x80:
+		return 1
+	case name == "sjis" || name == "cp932":
+		if c >= 0xa1 && c <= 0xdf {
+			return 1
+		}
+	case name == "ujis" || name == "eucjpms":
+		if c == 0x8f {
+			return 3
+		}
+	case name == "gb18030":
+		if len(b) > 1 && b[1] >= '0' && b[1] <= '9' {
+			return 4
+		}
+	}
+	return 2
+}

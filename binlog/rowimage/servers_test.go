@@ -149,7 +149,6 @@ func tables(kind servers.Kind) []table {
 		"macroman": {"Grün"},
 		"big5":     {"中文字", "a中b"},
 		"gbk":      {"中文字", "a中b"},
-		"gb2312":   {"中文字"},
 		"euckr":    {"한국어"},
 		"ujis":     {"日本語", "ｱｲｳ"},
 		"eucjpms":  {"日本語", "ｱｲｳ", "①"},
