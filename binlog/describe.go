@@ -2,8 +2,11 @@ package binlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/mcsqueal/mcsqueal/binlog/rowimage"
 )
@@ -48,3 +51,170 @@ func tableName(schema, table string) string {
 	}
 	return quote(schema) + "." + quote(table)
 }
+
+// UnsureError says that what a server tells of a table's columns may not be what they
+// were where the log is being read, or that it tells nothing.
+type UnsureError struct {
+	What string
+	Mend string // the statement; may be empty
+}
+
+func (e *UnsureError) Error() string { return e.What }
+
+// Describe asks the server that is being read for the columns that a table had at a
+// place in its log, the beginning of a transaction. The server knows them as they are
+// now. They were the same then if nothing in the log between that place and its end
+// has changed the table's definition: that is looked for on a dump of its own, and
+// what was once looked through is not again. Every server writes such a statement into
+// its log before others can see what it has done, or while it keeps them from looking.
+//
+// It fails with an *UnsureError where nothing is certain. Other errors are the
+// connection's; handed through a Handler they make Run connect again. It belongs to
+// the goroutine that is in Run.
+func (l *Live) Describe(ctx context.Context, at Position, schema, table string) ([]rowimage.Description, error) {
+	at.GTIDs = nil // the place itself is what counts
+	at.Offset = max(at.Offset, firstOffset)
+	if at.Offset > 1<<32-1 {
+		return nil, &UnsureError{What: "its file is longer than 4 GiB, behind which the log cannot be asked for a place"}
+	}
+	cfg := l.Server()
+	server, err := Connect(ctx, cfg)
+	if err != nil {
+		return nil, &lostError{err}
+	}
+	defer func() { _ = server.Close() }() // it has said what was asked
+	columns, err := server.Columns(ctx, schema, table)
+	if err != nil {
+		return nil, &lostError{err}
+	}
+	if len(columns) == 0 {
+		return nil, &UnsureError{
+			What: "information_schema has no such table: it has been removed since, or the user may not see it",
+			Mend: fmt.Sprintf("GRANT SELECT ON %s TO '%s'@'%%'", tableName(schema, table), cfg.User),
+		}
+	}
+	if err := l.redefined.reach(ctx, l, at); err != nil {
+		return nil, &lostError{err}
+	}
+	if since := l.redefined.of(at, schema, table); since != "" {
+		return nil, &UnsureError{What: "the table's definition has been changed since, at " + since}
+	}
+	return columns, nil
+}
+
+// redefinitions are the statements between two places of a log that change tables'
+// definitions.
+type redefinitions struct {
+	scanner
+	from, to Position
+	// found are in the order of the log. More than are kept: any table may be meant.
+	found []redefinition
+	start uint64 // of the transaction that is being read
+}
+
+type redefinition struct {
+	at            Position
+	schema, table string
+}
+
+// maxRedefined bounds what is kept of a log.
+const maxRedefined = 20_000
+
+// reach looks through the log from a place to its end, as far as it has not been.
+func (d *redefinitions) reach(ctx context.Context, l *Live, at Position) error {
+	known := d.to.File.Name != "" && d.to.File.Server == at.File.Server && before(d.from, at) && before(at, d.to)
+	if !known {
+		*d = redefinitions{from: at, to: at}
+	}
+	return l.walk(ctx, d.to, d)
+}
+
+// before tells whether a place is known to stand before another, or at it.
+func before(a, b Position) bool {
+	order, ok := a.File.Compare(b.File)
+	return ok && (order < 0 || order == 0 && a.Offset <= b.Offset)
+}
+
+// of gives the place of the first statement at a place or behind it that changes a
+// table; "" if there is none.
+func (d *redefinitions) of(at Position, schema, table string) string {
+	if len(d.found) >= maxRedefined {
+		return "some place of many"
+	}
+	for _, r := range d.found {
+		if before(r.at, at) && !before(at, r.at) {
+			continue
+		}
+		if r.schema == "" && r.table == "" || strings.EqualFold(r.schema, schema) && (r.table == "" || strings.EqualFold(r.table, table)) {
+			return fmt.Sprintf("%s:%d", r.at.File.Name, r.at.Offset)
+		}
+	}
+	return ""
+}
+
+func (d *redefinitions) File(f File) error {
+	if f.Name != d.to.File.Name {
+		d.to = Position{Offset: firstOffset}
+	}
+	d.to.File = f
+	return nil
+}
+
+func (d *redefinitions) Begin(t *Transaction) error {
+	d.start = t.Start
+	return nil
+}
+
+func (d *redefinitions) Statement(s *Statement) error {
+	s.Changes(func(c Change) {
+		if !c.Definition || len(d.found) >= maxRedefined {
+			return
+		}
+		d.found = append(d.found, redefinition{Position{File: d.to.File, Offset: d.start}, string(c.Schema), string(c.Table)})
+	})
+	return nil
+}
+
+func (d *redefinitions) End(t *Transaction) error {
+	d.to.Offset = t.End
+	return nil
+}
+
+// Tables lists the tables that the user may see, by schema and name, but for the
+// server's own.
+func (s *Server) Tables(ctx context.Context) ([][2]string, error) {
+	if _, err := s.Query(ctx, "SET NAMES utf8mb4"); err != nil {
+		return nil, err
+	}
+	rows, err := s.Query(ctx, `SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE'
+ AND TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')`)
+	if err != nil {
+		return nil, err
+	}
+	tables := make([][2]string, 0, len(rows))
+	for _, r := range rows {
+		tables = append(tables, [2]string{r[0], r[1]})
+	}
+	return tables, nil
+}
+
+// MaySelect tells whether the user may see a table's columns, whether it exists or not.
+func (s *Server) MaySelect(ctx context.Context, schema, table string) (bool, error) {
+	_, err := s.Query(ctx, fmt.Sprintf("SELECT 1 FROM %s LIMIT 0", tableName(schema, table)))
+	var my *mysql.MyError
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.As(err, &my) && (my.Code == errTableAccessDenied || my.Code == errDBAccessDenied):
+		return false, nil
+	case errors.As(err, &my) && (my.Code == errNoSuchTable || my.Code == errBadDatabase):
+		return true, nil
+	}
+	return false, err
+}
+
+// Codes of errors that say that something is not there.
+const (
+	errNoSuchTable = 1146
+	errBadDatabase = 1049
+)

@@ -139,7 +139,7 @@ func (r *filesReading) event(e *event) error {
 		if f.flavor == MariaDB {
 			server = strconv.FormatUint(uint64(e.serverID), 10)
 		}
-		return p.enter(File{Name: r.next, Server: server, Created: f.created})
+		return p.enter(File{Name: r.next, Server: server, Created: f.created}, f.flavor)
 	}
 	if r.format.checksum {
 		e.body = e.body[:len(e.body)-checksumSize]

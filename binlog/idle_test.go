@@ -96,7 +96,7 @@ func TestAPauseNeverMovesThePositionBack(t *testing.T) {
 			r := &liveReading{live: NewLive(LiveConfig{}), dump: d, parser: p, pos: &pos, id: "1", retry: &backoff.Backoff{}}
 			if test.known != "" {
 				r.name, r.file = test.known, File{Name: test.known, Server: "1"}
-				if err := p.enter(r.file); err != nil {
+				if err := p.enter(r.file, MySQL); err != nil {
 					t.Fatal(err)
 				}
 			}

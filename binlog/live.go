@@ -63,7 +63,9 @@ type Live struct {
 	byPlace bool
 	current atomic.Int32 // index into cfg.Servers
 	tailing atomic.Bool  // a dump delivers
-	read    atomic.Int64
+	// redefined is what has been found of changed definitions; of the goroutine in Run.
+	redefined redefinitions
+	read      atomic.Int64
 }
 
 // BytesRead is how many bytes of the log have come so far. Any goroutine may call
@@ -314,7 +316,7 @@ func (r *liveReading) run() error {
 		case typeFormatDescription:
 			r.file = File{Name: r.name, Server: r.id, Created: r.dump.format.created}
 			r.watch.enter()
-			if err := r.parser.enter(r.file); err != nil {
+			if err := r.parser.enter(r.file, r.dump.format.flavor); err != nil {
 				return err
 			}
 		case typeHeartbeat:

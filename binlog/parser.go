@@ -20,8 +20,9 @@ import (
 // MariaDB says in the GTID event whether the group stands alone, and sends no
 // BEGIN. Logs without GTID events open with BEGIN or stand alone.
 type parser struct {
-	h    Handler
-	file File
+	h      Handler
+	file   File
+	flavor Flavor // of the server that wrote the file
 	// input is what errors call the file; "": what the log calls it.
 	input string
 
@@ -201,6 +202,7 @@ func (p *parser) table(e *event) error {
 		}
 	}
 	p.mapped = t
+	p.mapped.Flavor = p.flavor
 	wanted, err := p.h.Table(&p.mapped)
 	if err != nil {
 		return err
@@ -366,9 +368,9 @@ func (p *parser) interrupted(e *event) error {
 	return p.reset()
 }
 
-// enter says which file is being read now.
-func (p *parser) enter(f File) error {
-	p.file = f
+// enter says which file is being read now, and what wrote it.
+func (p *parser) enter(f File, flavor Flavor) error {
+	p.file, p.flavor = f, flavor
 	return p.h.File(f)
 }
 

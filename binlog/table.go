@@ -5,7 +5,9 @@ import "encoding/binary"
 // Table is a Table_map event: the table that the row images with its id are
 // about. Its slices are good only during the call that hands it over.
 type Table struct {
-	ID           uint64
+	ID uint64
+	// Flavor is that of the server whose log it stands in.
+	Flavor       Flavor
 	Schema, Name []byte
 	// Body is the whole event behind its header, for decoding row images.
 	Body []byte

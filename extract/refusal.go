@@ -15,6 +15,8 @@ const (
 	// ControlByte: the key has a byte up to 0x20 or 0x7f, which no memcached
 	// protocol can carry in a key.
 	ControlByte
+	// Empty: a rule's key has no bytes, for its columns have none.
+	Empty
 	// BadEscape: a percent sign without two hexadecimal digits behind it.
 	BadEscape
 	// UnclosedValue: the comment ends inside a sqlcommenter value.
@@ -39,6 +41,8 @@ func (r Reason) String() string {
 		return "too_long"
 	case ControlByte:
 		return "control_byte"
+	case Empty:
+		return "empty"
 	case BadEscape:
 		return "bad_escape"
 	case UnclosedValue:
@@ -53,7 +57,7 @@ func (r Reason) String() string {
 
 // Reasons lists every reason there is, so that a metric can start each at zero.
 func Reasons() []Reason {
-	return []Reason{TooLong, ControlByte, BadEscape, UnclosedValue, Misread, Ambiguous}
+	return []Reason{TooLong, ControlByte, Empty, BadEscape, UnclosedValue, Misread, Ambiguous}
 }
 
 // Refusal is something that was meant as a key and was not taken for one.

@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"strings"
+	"sync"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mcsqueal/mcsqueal/extract"
@@ -11,6 +14,7 @@ type Metrics struct {
 	transactions, keys, textless, pauses, hurried prometheus.Counter
 	warnings, gaps                                *prometheus.CounterVec
 	refusedTags                                   map[extract.Reason]prometheus.Counter
+	untagged, rowless, unserved                   *tableCounter
 }
 
 // NewMetrics makes the metrics and registers them at r, unless r is nil.
@@ -45,11 +49,47 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	register(m.gaps)
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "mcsqueal", Name: "tags_refused_total",
-		Help: "What was meant as a key in a tag and was not taken for one, by reason.",
+		Help: "What was meant as a key in a tag, or made by a rule, and was not taken for one, by reason.",
 	}, []string{"reason"})
 	register(refused)
 	for _, reason := range extract.Reasons() {
 		m.refusedTags[reason] = refused.WithLabelValues(reason.String())
 	}
+	byTable := func(name, help string) *tableCounter {
+		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mcsqueal", Name: name, Help: help}, []string{"table"})
+		register(vec)
+		return &tableCounter{vec: vec, tables: make(map[string]prometheus.Counter)}
+	}
+	m.untagged = byTable("transactions_without_keys_total", "Transactions that changed rows of a table and had no key at all, by table; the first tables met, then other.")
+	m.rowless = byTable("rule_rowless_changes_total", "Changes to a rule's table of which the log has no rows, so that the rule saw nothing of them, by table.")
+	m.unserved = byTable("rule_rows_unserved_total", "Row events of which a rule's keys could not be had for certain, by table.")
 	return m
+}
+
+// maxTables is how many tables a metric has a label for, each.
+const maxTables = 100
+
+// tableCounter counts by table. Any goroutine may use it.
+type tableCounter struct {
+	mu     sync.Mutex
+	vec    *prometheus.CounterVec
+	tables map[string]prometheus.Counter // guarded by mu
+}
+
+// of gives the counter of a table; once there are as many as there may be, that of
+// all others.
+func (c *tableCounter) of(schema, table []byte) prometheus.Counter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := string(schema) + "." + string(table)
+	if counter, ok := c.tables[name]; ok {
+		return counter
+	}
+	label := strings.ToValidUTF8(name, "\ufffd")
+	if len(c.tables) >= maxTables {
+		return c.vec.WithLabelValues("other")
+	}
+	counter := c.vec.WithLabelValues(label)
+	c.tables[name] = counter
+	return counter
 }

@@ -46,6 +46,8 @@ type Config struct {
 	CatchUp int
 	// Tags are the names of the tags; at least one.
 	Tags []string
+	// Rules derive keys from rows.
+	Rules []extract.Rule
 	// Lexing is how statements are read where the log does not say their session's
 	// settings.
 	Lexing extract.Lexing
@@ -114,7 +116,7 @@ func New(cfg Config) (*Pipeline, error) {
 	if cfg.LogBytes <= 0 {
 		cfg.LogBytes = defaultLogBytes
 	}
-	if _, err := extract.NewTags(cfg.Tags); err != nil {
+	if _, _, err := extractors(&cfg); err != nil {
 		return nil, err
 	}
 	if len(cfg.Clusters) == 0 {
@@ -246,17 +248,34 @@ func (p *Pipeline) countLanes() (n int) {
 	return n
 }
 
-// readCount counts what all readings have read.
-type readCount struct {
-	mu                 sync.Mutex
-	transactions, keys uint64 // guarded by mu
+// extractors makes what finds the keys. Without tags no text is looked at, without
+// rules no row.
+func extractors(cfg *Config) (tags *extract.Tags, rules *extract.Rules, err error) {
+	if len(cfg.Tags) > 0 || len(cfg.Rules) == 0 {
+		if tags, err = extract.NewTags(cfg.Tags); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(cfg.Rules) > 0 {
+		if rules, err = extract.NewRules(cfg.Rules); err != nil {
+			return nil, nil, err
+		}
+	}
+	return tags, rules, nil
 }
 
-func (r *readCount) add(transactions, keys int) {
+// readCount counts what all readings have read.
+type readCount struct {
+	mu                         sync.Mutex
+	transactions, keys, unsure uint64 // guarded by mu
+}
+
+func (r *readCount) add(transactions, keys, unsure int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.transactions += uint64(transactions)
 	r.keys += uint64(keys)
+	r.unsure += uint64(unsure)
 }
 
 // Read counts what has been read so far. Any goroutine may call it.
@@ -264,6 +283,14 @@ func (p *Pipeline) Read() (transactions, keys uint64) {
 	p.read.mu.Lock()
 	defer p.read.mu.Unlock()
 	return p.read.transactions, p.read.keys
+}
+
+// Unserved counts the rows events of which a rule's keys could not be had, where that
+// does not end the reading: without Save. Any goroutine may call it.
+func (p *Pipeline) Unserved() uint64 {
+	p.read.mu.Lock()
+	defer p.read.mu.Unlock()
+	return p.read.unsure
 }
 
 // Positions is how far each cluster has acknowledged. Any goroutine may call it.
@@ -334,7 +361,7 @@ func (p *Pipeline) keep(positions map[string]binlog.Position) error {
 
 // newStream makes a stream; it starts nothing.
 func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error) {
-	tags, err := extract.NewTags(p.cfg.Tags)
+	tags, rules, err := extractors(&p.cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -350,7 +377,7 @@ func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error
 	return &stream{
 		pos: from.Clone(), visibility: visibility, private: private, lanes: make(map[*lane]struct{}),
 		reading: &reading{
-			source: source, log: log, w: log.Writer(), tags: tags, lexing: p.cfg.Lexing,
+			source: source, log: log, w: log.Writer(), tags: tags, rules: rules, lexing: p.cfg.Lexing,
 			spool: p.cfg.Spool, strict: p.cfg.Save != nil,
 			visibility: visibility, metrics: p.cfg.Metrics, logger: p.cfg.Logger, read: &p.read,
 			wanted: p.cfg.Wanted, last: p.cfg.Last, impatient: p.cfg.Impatient,

@@ -35,7 +35,8 @@ type reading struct {
 	source  Source
 	log     *batcher.Log
 	w       *batcher.Writer
-	tags    *extract.Tags
+	tags    *extract.Tags  // nil: no text is looked at
+	rules   *extract.Rules // nil: no row is looked at
 	lexing  extract.Lexing // where the log does not say the session's
 	metrics *Metrics
 	logger  *slog.Logger
@@ -68,16 +69,21 @@ type reading struct {
 	stale bool
 	// pending is a statement's text with its session, kept until its tables are
 	// known; text is its memory.
-	pending     bool
-	text        []byte
-	textLexing  extract.Lexing
-	textSeen    bool // the statement's text has come
-	unpublished int  // bytes of keys
-	keyed       bool // the transaction has named a key
-	// keys and transactions are counted here, and told to others when idle.
-	keys, transactions int
-	read               *readCount
-	err                error // of key, for who cannot be told otherwise
+	pending       bool
+	text          []byte
+	textLexing    extract.Lexing
+	textSeen      bool // the statement's text has come
+	unpublished   int  // bytes of keys
+	keyed         bool // a key of the transaction is in the Log
+	named         bool // the transaction has a key
+	writers       writers
+	cause         batcher.Cause // of the keys that come
+	schema, table []byte        // scratch, for rules
+	// keys, transactions and rows whose keys are not known are counted here, and told to
+	// others when idle.
+	keys, transactions, unsure int
+	read                       *readCount
+	err                        error // of key, for who cannot be told otherwise
 
 	onKey     func([]byte)
 	onRefused func(extract.Refusal)
@@ -85,6 +91,8 @@ type reading struct {
 	textless  rate.Sometimes // rows without text
 	hurries   uint64         // of the Log, as far as told
 	hurried   rate.Sometimes
+	rowless   rate.Sometimes // changes without rows to tables of rules
+	unserved  rate.Sometimes // keys of rules that cannot be had
 }
 
 // errPaused ends a reading whose Log has been full for too long; it goes on later
@@ -98,8 +106,11 @@ func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 	r.collector = r.spool.NewCollector()
 	defer func() { _ = r.collector.Abort() }() // what it holds is read again
 	r.onKey, r.onRefused = r.key, r.refused
-	r.sampled, r.textless = rate.Sometimes{Interval: sampleEvery}, rate.Sometimes{Interval: sampleEvery}
+	for _, s := range []*rate.Sometimes{&r.sampled, &r.textless, &r.rowless, &r.unserved} {
+		*s = rate.Sometimes{Interval: sampleEvery}
+	}
 	r.hurried = rate.Sometimes{Interval: hurriedEvery}
+	r.bindRules()
 	r.stale = true
 	for {
 		err := r.source.Run(ctx, pos, r)
@@ -154,6 +165,10 @@ func (r *reading) full() error {
 // File implements binlog.Handler.
 func (r *reading) File(f binlog.File) error {
 	r.file = f
+	r.writers.forget()
+	if r.rules != nil {
+		r.rules.Forget()
+	}
 	return r.w.File(f)
 }
 
@@ -170,7 +185,11 @@ func (r *reading) Begin(t *binlog.Transaction) error {
 		r.now, r.stale = time.Now().UnixMicro(), false
 	}
 	r.seen.Reset()
-	r.textSeen, r.keyed = false, false
+	r.textSeen, r.keyed, r.named = false, false, false
+	r.writers.begin()
+	if r.rules != nil {
+		r.rules.Begin()
+	}
 	if r.xa = !t.XID.IsZero(); r.xa {
 		if err := r.collector.Begin(t, r.file); err != nil {
 			return err
@@ -201,7 +220,10 @@ func (r *reading) Statement(s *binlog.Statement) error {
 		return err
 	}
 	r.textSeen = s.Rows
-	if !r.tags.Mentioned(s.Text) {
+	if r.rules != nil && !s.Rows {
+		s.Changes(r.changed)
+	}
+	if r.tags == nil || !r.tags.Mentioned(s.Text) {
 		return nil
 	}
 	lexing := r.lexing
@@ -222,7 +244,11 @@ func (r *reading) Table(t *binlog.Table) (wanted bool, err error) {
 	if r.skipped {
 		return false, nil
 	}
-	return false, r.flush(t.Schema, t.Name)
+	r.writers.table(t, r.metrics)
+	if r.rules != nil {
+		wanted = r.rules.Table(t)
+	}
+	return wanted, r.flush(t.Schema, t.Name)
 }
 
 // Rows implements binlog.Handler.
@@ -230,7 +256,7 @@ func (r *reading) Rows(rows *binlog.Rows) error {
 	if r.skipped {
 		return nil
 	}
-	if !r.textSeen {
+	if !r.textSeen && r.tags != nil {
 		r.metrics.textless.Inc()
 		r.textless.Do(func() {
 			r.logger.Warn("rows without their statement's text: tags in it are not seen; a session has the text turned off, or the server did when they were written",
@@ -240,7 +266,10 @@ func (r *reading) Rows(rows *binlog.Rows) error {
 	if rows.StatementEnd {
 		r.textSeen = false
 	}
-	return nil
+	if rows.Body == nil || r.rules == nil {
+		return nil
+	}
+	return r.images(rows)
 }
 
 // flush extracts the keys of the statement whose table was awaited.
@@ -259,21 +288,28 @@ func (r *reading) flush(schema, table []byte) error {
 
 // extract takes the keys out of one statement.
 func (r *reading) extract(text []byte, lexing extract.Lexing, schema, table []byte) error {
-	if r.xa {
-		r.collector.Statement(batcher.Tag, schema, table)
-	} else {
-		r.w.Statement(batcher.Tag, schema, table)
-	}
+	r.because(batcher.Tag, schema, table)
 	r.err = nil
 	r.tags.Keys(text, lexing, r.onKey, r.onRefused)
 	return r.err
 }
 
-// key takes a key that a statement names, unless its transaction has named it before.
+// because says what causes the keys that come, and the table they are about.
+func (r *reading) because(cause batcher.Cause, schema, table []byte) {
+	r.cause = cause
+	if r.xa {
+		r.collector.Statement(cause, schema, table)
+	} else {
+		r.w.Statement(cause, schema, table)
+	}
+}
+
+// key takes a key of the transaction, unless it has had it before.
 func (r *reading) key(key []byte) {
 	if r.err != nil || !r.seen.Add(key) {
 		return
 	}
+	r.named = true
 	if r.xa {
 		r.err = r.collector.Key(key)
 		return
@@ -311,7 +347,12 @@ func (r *reading) withRoom(do func() error) error {
 func (r *reading) refused(f extract.Refusal) {
 	r.metrics.refusedTags[f.Reason].Inc()
 	r.sampled.Do(func() {
-		r.logger.Warn("a tag's key was refused; its neighbours go out", "reason", f.Reason.String(), "text", string(f.Text), "log", r.file.Name)
+		what := "a tag's key was refused; its neighbours go out"
+		if r.cause == batcher.Rule {
+			what = "a rule's key was refused; its neighbours go out"
+		}
+		//nolint:sloglint // one of two
+		r.logger.Warn(what, "reason", f.Reason.String(), "text", string(f.Text), "log", r.file.Name)
 	})
 }
 
@@ -338,6 +379,9 @@ func (r *reading) End(t *binlog.Transaction) error {
 		}
 	}
 	r.transactions++
+	if !r.named {
+		r.writers.untagged()
+	}
 	if r.keyed {
 		r.publish()
 	}
@@ -445,8 +489,9 @@ func (r *reading) count() {
 	}
 	r.metrics.keys.Add(float64(r.keys))
 	r.metrics.transactions.Add(float64(r.transactions))
-	r.read.add(r.transactions, r.keys)
-	r.keys, r.transactions = 0, 0
+	r.read.add(r.transactions, r.keys, r.unsure)
+	r.writers.count()
+	r.keys, r.transactions, r.unsure = 0, 0, 0
 }
 
 // Warn implements binlog.Handler.

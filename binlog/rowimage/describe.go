@@ -236,3 +236,42 @@ func enumValues(columnType string) ([][]byte, error) {
 		return values, nil
 	}
 }
+
+// Unfit says why no key can be made of the column's values; "" if some can. The
+// table's log is MariaDB's or not.
+func (d *Description) Unfit(mariadb bool) string {
+	switch strings.ToLower(d.DataType) {
+	case "datetime", "timestamp":
+		return "its values have a space in them, which no key can; leave it out of the key"
+	case "enum", "set":
+		return ""
+	}
+	if mariadb && strings.Contains(strings.ToUpper(d.Extra), "VIRTUAL") {
+		return "MariaDB does not log virtual columns; make it STORED"
+	}
+	if d.Charset != "" {
+		if _, err := newCharset(d.Charset); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+// Differs says in what a key differs from what SELECT shows; "" in nothing. It is
+// about what the log does not say.
+func (d *Description) Differs() string {
+	kind := strings.ToLower(d.ColumnType)
+	switch {
+	case strings.Contains(kind, "zerofill"):
+		return "the zeros that ZEROFILL puts in front are left out"
+	case (strings.HasPrefix(kind, "float(") || strings.HasPrefix(kind, "double(")) && strings.Contains(kind, ","):
+		return "the number is written as if FLOAT(M,D) or DOUBLE(M,D) had no digits set"
+	}
+	return ""
+}
+
+// Blob tells whether binlog_row_image=NOBLOB leaves the column out of images.
+func (d *Description) Blob() bool {
+	kinds := kindsOf[strings.ToLower(d.DataType)]
+	return strings.ContainsAny(kinds, string([]rune{typeBlob, typeJSON, typeGeometry}))
+}

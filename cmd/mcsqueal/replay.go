@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -119,7 +120,7 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 		d = deliverTo(clusters, func(string) binlog.Position { return r.start }, match, limit, memcache.NewMetrics(nil), logger)
 	}
 	p.Together = true
-	p.Clusters, p.Tags, p.LogBytes, p.Logger = d.clusters, c.Tags, int64(c.LogBytes), logger
+	p.Clusters, p.Tags, p.Rules, p.LogBytes, p.Logger = d.clusters, c.Tags, rulesOf(c), int64(c.LogBytes), logger
 	p.Spool = checkpoint.TemporarySpool("")
 	defer func() { logClose(logger, p.Spool.Close()) }()
 	line, err := pipeline.New(p)
@@ -137,10 +138,14 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 	}
 	transactions, keys := line.Read()
 	logger.Info("replayed", "transactions", transactions, "keys", keys)
+	var failed []error
 	if n := d.setAside(); n > 0 {
-		return fmt.Errorf("%d keys were set aside: they can never be deleted where they were to go; the log lines above name some", n)
+		failed = append(failed, fmt.Errorf("%d keys were set aside: they can never be deleted where they were to go; the log lines above name some", n))
 	}
-	return nil
+	if n := line.Unserved(); n > 0 {
+		failed = append(failed, fmt.Errorf("of %d row events the rules' keys could not be had for certain; the log lines above say why", n))
+	}
+	return errors.Join(failed...)
 }
 
 func parsePoint(flag, text string) (binlog.Point, error) {
@@ -172,6 +177,7 @@ func (r *replaying) files() (pipeline.Config, error) {
 	if err != nil {
 		return pipeline.Config{}, err
 	}
+	files.KeepRows = len(r.config.Rules) > 0
 	r.progress = files.Progress
 	return pipeline.Config{
 		Open:   func() (pipeline.Source, *binlog.Visibility) { return pipeline.Files(files), nil },
@@ -185,8 +191,11 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 	if err != nil {
 		return pipeline.Config{}, err
 	}
-	if err := src.settings.CheckText(); err != nil {
+	if err := src.settings.CheckText(); err != nil && len(r.config.Tags) > 0 {
 		r.logger.Warn("statement text is off now; what was logged while it was on is replayed", "error", err)
+	}
+	if err := checkRules(ctx, src, r.config, r.logger); err != nil {
+		r.logger.Warn("a rule cannot be served as things are now; what was logged before may be", "error", err)
 	}
 	pos, err := src.live.Resolve(ctx, r.from)
 	if err != nil {

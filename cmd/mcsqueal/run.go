@@ -76,7 +76,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := src.settings.CheckText(); err != nil {
+	if err := checkSource(ctx, src, c, logger); err != nil {
 		return err
 	}
 	warnAbout(src.settings, logger)
@@ -108,7 +108,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	}
 	id := daemonServerID(c, dir)
 	p, err := pipeline.New(tailing(src, c, pipeline.Config{
-		Open: src.tail(id), Clusters: d.clusters, Save: store.Save, Spool: spool, Logger: logger,
+		Open: src.tail(id, c), Clusters: d.clusters, Save: store.Save, Spool: spool, Logger: logger,
 		Metrics:  pipeline.NewMetrics(metrics),
 		Prepared: func(ctx context.Context, at binlog.Position) error { return src.live.Prepared(ctx, at, spool.XIDs()) },
 	}))
@@ -132,9 +132,19 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 func tailing(src *source, c *config.Config, p pipeline.Config) pipeline.Config {
 	p.Impatient = true
 	p.Distance, p.Verify, p.Now = src.distance, src.live.Verify, src.now
-	p.CatchUp, p.Tags, p.LogBytes = c.CatchUp, c.Tags, int64(c.LogBytes)
+	p.CatchUp, p.Tags, p.Rules, p.LogBytes = c.CatchUp, c.Tags, rulesOf(c), int64(c.LogBytes)
 	p.Lexing = extract.LexingNamed(src.settings.SQLMode, src.settings.Charset)
 	return p
+}
+
+// checkSource says what keeps the source's log from having keys.
+func checkSource(ctx context.Context, src *source, c *config.Config, logger *slog.Logger) error {
+	if len(c.Tags) > 0 {
+		if err := src.settings.CheckText(); err != nil {
+			return err
+		}
+	}
+	return checkRules(ctx, src, c, logger)
 }
 
 // dryRunDaemon prints what runDaemon would delete, from where it would begin.
@@ -152,7 +162,7 @@ func dryRunDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := src.settings.CheckText(); err != nil {
+	if err := checkSource(ctx, src, c, logger); err != nil {
 		return err
 	}
 	from, err := startOf(ctx, src, c, saved)
@@ -163,7 +173,7 @@ func dryRunDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	defer func() { logClose(logger, spool.Close()) }()
 	d := printTo(s.env.stdout, c.Clusters, earliest(from), nil)
 	p, err := pipeline.New(tailing(src, c, pipeline.Config{
-		Open: src.tail(freshServerID()), Clusters: d.clusters, Spool: spool, Logger: logger,
+		Open: src.tail(freshServerID(), c), Clusters: d.clusters, Spool: spool, Logger: logger,
 	}))
 	if err != nil {
 		return err

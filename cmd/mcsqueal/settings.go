@@ -38,20 +38,14 @@ func (s *settings) load() (*config.Config, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if err := supported(c); err != nil {
+	if err := flushable(c); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// supported refuses what the configuration can say and this version does not do.
-func supported(c *config.Config) error {
-	refuse := func(what string) error {
-		return usagef("%s: this version of mcsqueal does not do that yet; leave it out", what)
-	}
-	if len(c.Rules) > 0 {
-		return refuse("rules")
-	}
+// flushable refuses on_gap: flush for clusters of which nobody knows what to flush.
+func flushable(c *config.Config) error {
 	for _, cluster := range c.Clusters {
 		if c.OnGap == config.OnGapFlush && len(cluster.FlushServers()) == 0 {
 			return usagef("cluster %s: on_gap: flush needs the cluster's cache servers; list them under flush", cluster.Name)

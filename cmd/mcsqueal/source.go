@@ -105,7 +105,7 @@ func (s *source) open(cfg binlog.LiveConfig) (*binlog.Live, *binlog.Visibility) 
 
 // tail gives the opener of a daemon's readings. The main one keeps its server id
 // over restarts, so that the source ends a dump which a crash has left behind.
-func (s *source) tail(serverID uint32) func() (pipeline.Source, *binlog.Visibility) {
+func (s *source) tail(serverID uint32, c *config.Config) func() (pipeline.Source, *binlog.Visibility) {
 	main := true
 	return func() (pipeline.Source, *binlog.Visibility) {
 		cfg := s.config(serverID)
@@ -115,7 +115,7 @@ func (s *source) tail(serverID uint32) func() (pipeline.Source, *binlog.Visibili
 		main = false
 		cfg.Patient = true // openSource has seen that the set-up is right
 		cfg.Connected = func(settings *binlog.Settings) error {
-			if err := settings.CheckText(); err != nil {
+			if err := settings.CheckText(); err != nil && len(c.Tags) > 0 {
 				s.logger.Error("statement text is off: tags do not arrive", "error", err)
 			}
 			if settings.Replica && !settings.LogReplicaUpdates {

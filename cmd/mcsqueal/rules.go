@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/binlog/rowimage"
+	"github.com/mcsqueal/mcsqueal/config"
+	"github.com/mcsqueal/mcsqueal/extract"
+)
+
+// rulesOf are the configuration's rules.
+func rulesOf(c *config.Config) []extract.Rule {
+	rules := make([]extract.Rule, 0, len(c.Rules))
+	for _, r := range c.Rules {
+		rules = append(rules, extract.Rule{Table: r.Table, Keys: r.Keys})
+	}
+	return rules
+}
+
+// maxChecked is how many tables of one rule are looked at.
+const maxChecked = 200
+
+// checkRules asks the source whether the rules can be served. What certainly cannot is
+// an error: a mistake in the configuration, or a setting of the source. What cannot be
+// found out, or may come to be, is logged.
+func checkRules(ctx context.Context, src *source, c *config.Config, logger *slog.Logger) error {
+	rules := rulesOf(c)
+	if len(rules) == 0 {
+		return nil
+	}
+	server, err := binlog.Connect(ctx, src.live.Server())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }() // it has said what was asked
+	tables, err := server.Tables(ctx)
+	if err != nil {
+		return err
+	}
+	k := &ruleCheck{server: server, settings: src.settings, user: src.live.Server().User, logger: logger}
+	for i := range rules {
+		if err := k.rule(ctx, &rules[i], tables); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(k.mistakes...); err != nil {
+		return usageError{err}
+	}
+	return errors.Join(k.settingsToMend...)
+}
+
+// ruleCheck collects what is wrong with rules.
+type ruleCheck struct {
+	server   *binlog.Server
+	settings *binlog.Settings
+	user     string
+	logger   *slog.Logger
+	// mistakes are the configuration's, settingsToMend the source's.
+	mistakes, settingsToMend []error
+}
+
+func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]string) error {
+	schema, table, exact := rule.Exact()
+	checked := 0
+	for _, t := range tables {
+		if !rule.Matches(t[0], t[1]) {
+			continue
+		}
+		if checked++; checked > maxChecked {
+			k.logger.Warn("a rule matches so many tables that not all of them are looked at now", "rule", rule.Table, "looked_at", maxChecked)
+			return nil
+		}
+		columns, err := k.server.Columns(ctx, t[0], t[1])
+		if err != nil {
+			return err
+		}
+		if err := k.table(rule, t[0]+"."+t[1], exact, columns); err != nil {
+			return err
+		}
+	}
+	if checked > 0 {
+		return nil
+	}
+	grant := fmt.Sprintf("GRANT SELECT ON %s TO '%s'@'%%'", strings.NewReplacer("*", "%", "?", "_").Replace(schemaOf(rule))+".*", k.user)
+	if !exact {
+		k.logger.Warn("a rule matches no table that can be seen: there is none yet, or the user may not see it", "rule", rule.Table, "mend", grant)
+		return nil
+	}
+	grant = fmt.Sprintf("GRANT SELECT ON %s.%s TO '%s'@'%%'", schema, table, k.user)
+	visible, err := k.server.MaySelect(ctx, schema, table)
+	switch {
+	case err != nil:
+		return err
+	case visible:
+		k.logger.Warn("a rule's table does not exist yet", "rule", rule.Table)
+	case k.settings.Metadata != "FULL":
+		k.settingsToMend = append(k.settingsToMend, &binlog.SetupError{Source: k.settings.Address,
+			What: fmt.Sprintf("rule %s: the names of the table's columns can be had neither from the log (binlog_row_metadata is %s) nor from information_schema (the user may not see the table, if it exists)", rule.Table, orNone(k.settings.Metadata)),
+			Mend: grant + ", or " + k.set("binlog_row_metadata", "FULL")})
+	default:
+		k.logger.Warn("a rule's table cannot be seen, so it is not known whether it has the columns", "rule", rule.Table, "mend", grant)
+	}
+	return nil
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "not known to this server"
+	}
+	return s
+}
+
+func schemaOf(rule *extract.Rule) string {
+	schema, _, _ := strings.Cut(rule.Table, ".")
+	return schema
+}
+
+// set is the statement for a setting.
+func (k *ruleCheck) set(name, value string) string {
+	if k.settings.Flavor == binlog.MariaDB {
+		return fmt.Sprintf("SET GLOBAL %s = %s (and %[1]s = %[2]s in the server's configuration)", name, value)
+	}
+	return fmt.Sprintf("SET PERSIST %s = %s", name, value)
+}
+
+// table looks at one of a rule's tables. A table that a pattern happens to match may
+// lack a column without that being a mistake.
+func (k *ruleCheck) table(rule *extract.Rule, name string, exact bool, columns []rowimage.Description) error {
+	keyed := false // it has a primary key
+	for i := range columns {
+		keyed = keyed || columns[i].Key == "PRI"
+	}
+	for _, key := range rule.Keys {
+		names, err := extract.Columns(key)
+		if err != nil {
+			return usageError{err}
+		}
+		for _, column := range names {
+			d := find(columns, column)
+			mistake := ""
+			if d == nil {
+				mistake = "the table has no such column"
+			} else if why := d.Unfit(k.settings.Flavor == binlog.MariaDB); why != "" {
+				mistake = why
+			}
+			if mistake != "" {
+				err := fmt.Errorf("rule %s, key %s: table %s, column %s: %s", rule.Table, key, name, column, mistake)
+				if exact {
+					k.mistakes = append(k.mistakes, err)
+				} else {
+					k.logger.Warn("a rule cannot be served on a table that it matches", "error", err)
+				}
+				continue
+			}
+			if why := d.Differs(); why != "" {
+				k.logger.Warn("a rule's key is not as SELECT shows the column", "rule", rule.Table, "key", key, "table", name, "column", column, "why", why)
+			}
+			if why := k.image(d, keyed); why != "" {
+				err := &binlog.SetupError{Source: k.settings.Address,
+					What: fmt.Sprintf("rule %s, key %s: table %s, column %s: with binlog_row_image %s %s", rule.Table, key, name, column, k.settings.RowImage, why),
+					Mend: k.set("binlog_row_image", "FULL") + "; sessions that are already connected keep their old setting"}
+				if keyed {
+					k.settingsToMend = append(k.settingsToMend, err)
+				} else {
+					k.logger.Warn("a rule may not be served", "error", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// image says why the images of updates lack a column, under the server's
+// binlog_row_image.
+func (k *ruleCheck) image(d *rowimage.Description, keyed bool) string {
+	switch {
+	case d.Key == "PRI":
+		return ""
+	case k.settings.RowImage == "MINIMAL" && keyed:
+		return "the log lacks columns that are not in the primary key"
+	case k.settings.RowImage == "MINIMAL":
+		return "the log lacks columns that a statement does not name"
+	case k.settings.RowImage == "NOBLOB" && d.Blob():
+		return "the log lacks columns of its type"
+	}
+	return ""
+}
+
+func find(columns []rowimage.Description, name string) *rowimage.Description {
+	for i := range columns {
+		if strings.EqualFold(columns[i].Name, name) {
+			return &columns[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package extract
+
+import (
+	"bytes"
+
+	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/binlog/rowimage"
+)
+
+// Rules derives keys from row images. What comes in are a reading's tables and rows
+// events; what goes out is keys, from both images of an update, and an
+// UnservedError where a key cannot be had for certain. One goroutine at a time.
+type Rules struct {
+	// Describe, if set, is asked for a table's columns where the log does not say what
+	// it takes to read them. A *binlog.UnsureError is its word that nobody knows for
+	// certain. Other errors are Rows' errors.
+	Describe func(schema, table string) ([]rowimage.Description, error)
+
+	rules []Rule
+	// recent are the plans of the tables met last, by the ids' last bits: a Table_map
+	// event stands in front of every statement's rows, mostly the same few.
+	recent [planSlots]*plan
+	// active are those whose rows have been asked for in the transaction.
+	active    map[uint64]*plan
+	described map[string]*description
+	cached    int // bytes of the plans' Table_map events
+
+	key []byte // of the row at hand
+}
+
+// description is what was said of a table's columns, for rows of one shape.
+type description struct {
+	shape   []byte // the Table_map event without its id
+	columns []rowimage.Description
+}
+
+const (
+	planSlots    = 256
+	idBytes      = 6
+	maxDescribed = 1000
+	// maxCached bounds the bytes of Table_map events that are kept.
+	maxCached = 16 << 20
+)
+
+// NewRules makes Rules. Patterns and templates that are none are errors.
+func NewRules(rules []Rule) (*Rules, error) {
+	for i := range rules {
+		if err := checkRule(&rules[i]); err != nil {
+			return nil, err
+		}
+	}
+	return &Rules{rules: rules, active: make(map[uint64]*plan), described: make(map[string]*description), key: make([]byte, 0, maxKey+1)}, nil
+}
+
+// Begin forgets the tables of the transaction before.
+func (r *Rules) Begin() {
+	if len(r.active) > 0 {
+		clear(r.active)
+	}
+}
+
+// Forget forgets what is known of tables: what follows stands in another file, or
+// comes from another server, whose ids are others.
+func (r *Rules) Forget() {
+	r.recent = [planSlots]*plan{}
+	r.cached = 0
+	clear(r.active)
+	clear(r.described)
+}
+
+// Table tells whether the rows of a table are wanted. The names are compared once for
+// each Table_map event that differs from the last of its id.
+//
+// Benchmark: BenchmarkRulesTable.
+func (r *Rules) Table(t *binlog.Table) (wanted bool) {
+	slot := &r.recent[t.ID%planSlots]
+	p := *slot
+	if p == nil || p.flavor != t.Flavor || !bytes.Equal(p.body, t.Body) {
+		p = &plan{id: t.ID, flavor: t.Flavor, body: bytes.Clone(t.Body), schema: string(t.Schema), table: string(t.Name)}
+		for i := range r.rules {
+			p.wanted = p.wanted || r.rules[i].Matches(p.schema, p.table)
+		}
+		if r.cached += len(p.body); r.cached > maxCached {
+			r.recent = [planSlots]*plan{}
+			r.cached = len(p.body)
+		}
+		*slot = p
+	}
+	if p.wanted {
+		r.active[t.ID] = p
+	}
+	return p.wanted
+}
+
+// Matches tells whether a rule is about a table, or, if its name is empty, about
+// tables of the schema.
+func (r *Rules) Matches(schema, table string) bool {
+	for i := range r.rules {
+		if table == "" && r.rules[i].MatchesSchema(schema) || table != "" && r.rules[i].Matches(schema, table) {
+			return true
+		}
+	}
+	return false
+}
+
+// Redefined forgets what was said of a table whose definition a statement changes;
+// an empty name is any.
+func (r *Rules) Redefined(schema, table []byte) {
+	for i, p := range r.recent {
+		if p != nil && p.described && (len(schema) == 0 || bytes.EqualFold([]byte(p.schema), schema)) && (len(table) == 0 || bytes.EqualFold([]byte(p.table), table)) {
+			r.recent[i] = nil
+		}
+	}
+	clear(r.described)
+}
+
+// Place gives the names of the table that rows are about; ok is false if they are not
+// wanted.
+func (r *Rules) Place(rows *binlog.Rows) (schema, table string, ok bool) {
+	p := r.active[rows.Table]
+	if p == nil {
+		return "", "", false
+	}
+	return p.schema, p.table, true
+}
+
+// Rows hands the keys of an event's rows to key, repetitions included, and to refused
+// what cannot be one. What is handed over is good only during that call. If a key
+// cannot be had for certain, the others go out and the first such is the error, an
+// *UnservedError; any other error is Describe's.
+//
+// In steady state it allocates nothing but for JSON and compressed columns.
+// Benchmark: BenchmarkRulesRows.
+func (r *Rules) Rows(rows *binlog.Rows, key func([]byte), refused func(Refusal)) error {
+	p := r.active[rows.Table]
+	if p == nil || rows.Body == nil {
+		return nil
+	}
+	if !p.made {
+		if err := r.make(p); err != nil {
+			return err
+		}
+	}
+	var first error
+	for i := range p.keys {
+		if first == nil {
+			first = p.keys[i].err
+		}
+	}
+	if p.rows == nil {
+		return first
+	}
+	if err := p.rows.Open(rows.Type, rows.Body); err != nil {
+		return p.broken(err)
+	}
+	for p.rows.Next() {
+		for i := range p.keys {
+			k := &p.keys[i]
+			if k.err != nil {
+				continue
+			}
+			if p.rows.Before != nil {
+				if err := r.one(p, k, p.rows.Before, p.rows.After, false, key, refused); err != nil && first == nil {
+					first = err
+				}
+			}
+			if p.rows.After != nil {
+				if err := r.one(p, k, p.rows.After, p.rows.Before, true, key, refused); err != nil && first == nil {
+					first = err
+				}
+			}
+		}
+	}
+	if err := p.rows.Err(); err != nil {
+		return p.broken(err)
+	}
+	return first
+}
+
+// broken says that an event could not be read.
+func (p *plan) broken(err error) error {
+	return &UnservedError{Rule: p.keys[0].rule, Key: p.keys[0].text, Schema: p.schema, Table: p.table, What: "its rows cannot be read", Err: err}
+}
+
+// one writes one key from an image. other is the image beside it: an image after
+// lacks only what is as it was before. The other way round it cannot be told.
+func (r *Rules) one(p *plan, k *template, image, other []rowimage.Cell, after bool, key func([]byte), refused func(Refusal)) error {
+	r.key = r.key[:0]
+	var missing *piece
+	var unreadable error
+	for i := range k.pieces {
+		c := &k.pieces[i]
+		if c.cell < 0 {
+			r.key = append(r.key, c.text...)
+			continue
+		}
+		cell := image[c.cell]
+		var before rowimage.Cell
+		if after && other != nil {
+			before = other[c.cell]
+			if cell.State == rowimage.Absent {
+				cell = before
+			}
+		}
+		switch cell.State {
+		case rowimage.Null:
+			return nil // whatever else there is: no key
+		case rowimage.Absent:
+			if missing == nil {
+				missing = c
+			}
+			continue
+		}
+		if missing != nil || unreadable != nil || len(r.key) > maxKey {
+			continue // is one of those that follow NULL?
+		}
+		var err error
+		if r.key, err = c.value.Append(r.key, cell, before, maxKey); err != nil {
+			missing, unreadable = c, err
+		}
+	}
+	if missing != nil {
+		e := &UnservedError{Rule: k.rule, Key: k.text, Schema: p.schema, Table: p.table, Column: missing.column}
+		if e.What, e.Err = "its value cannot be read for certain", unreadable; unreadable == nil {
+			e.What = "the row's images lack its value"
+			e.Mend = mendImage(p.flavor)
+		}
+		return e
+	}
+	if why := checkKey(r.key); why != none {
+		refuse(refused, why, r.key)
+	} else {
+		key(r.key)
+	}
+	const keep = 1 << 16
+	if cap(r.key) > keep {
+		r.key = nil
+	}
+	return nil
+}
+
+// checkKey says why bytes cannot be a key.
+func checkKey(b []byte) Reason {
+	switch {
+	case len(b) == 0:
+		return Empty
+	case len(b) > maxKey:
+		return TooLong
+	}
+	for _, c := range b {
+		if c <= ' ' || c == 0x7f {
+			return ControlByte
+		}
+	}
+	return none
+}

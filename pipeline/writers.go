@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"bytes"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mcsqueal/mcsqueal/binlog"
+)
+
+// writers remembers which tables a transaction has changed, and counts for them those
+// that had no key: somebody may have forgotten a tag. In steady state it neither
+// allocates nor looks anything up: the tables met last are found by their ids.
+type writers struct {
+	recent [writerSlots]writer
+	// touched are the slots of the transaction's tables, the first few of them.
+	touched [8]uint8
+	n       int
+	counted bool // there is something for the metrics
+}
+
+const writerSlots = 64
+
+// writer is a table.
+type writer struct {
+	id           uint64
+	schema, name []byte
+	untagged     int // since the last count
+	counter      prometheus.Counter
+}
+
+// begin begins a transaction.
+func (w *writers) begin() { w.n = 0 }
+
+// table takes note of a table that the transaction changes.
+func (w *writers) table(t *binlog.Table, m *Metrics) {
+	slot := uint8(t.ID % writerSlots)
+	e := &w.recent[slot]
+	if e.counter == nil || e.id != t.ID || !bytes.Equal(e.name, t.Name) || !bytes.Equal(e.schema, t.Schema) {
+		e.count()
+		*e = writer{id: t.ID, schema: append(e.schema[:0], t.Schema...), name: append(e.name[:0], t.Name...), counter: m.untagged.of(t.Schema, t.Name)}
+	}
+	for _, s := range w.touched[:w.n] {
+		if s == slot {
+			return
+		}
+	}
+	if w.n < len(w.touched) {
+		w.touched[w.n] = slot
+		w.n++
+	}
+}
+
+// untagged says that the transaction has ended without a key.
+func (w *writers) untagged() {
+	for _, s := range w.touched[:w.n] {
+		w.recent[s].untagged++
+		w.counted = true
+	}
+}
+
+// count tells the metrics.
+func (w *writers) count() {
+	if !w.counted {
+		return
+	}
+	w.counted = false
+	for i := range w.recent {
+		w.recent[i].count()
+	}
+}
+
+func (e *writer) count() {
+	if e.untagged > 0 {
+		e.counter.Add(float64(e.untagged))
+		e.untagged = 0
+	}
+}
+
+// forget forgets the tables: ids are others in another file.
+func (w *writers) forget() {
+	w.count()
+	w.n = 0
+}
