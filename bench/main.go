@@ -40,6 +40,7 @@ type benchmark struct {
 // benchmarks are in the order in which they run and are printed.
 var benchmarks = []benchmark{
 	{"files", "reading log files", nil, benchFiles},
+	{"rules", "reading log files with a rule", nil, benchRules},
 	{"live-mysql", "reading a server's log, MySQL", []servers.Kind{servers.KindMySQL}, benchLive(servers.KindMySQL)},
 	{"live-mariadb", "reading a server's log, MariaDB", []servers.Kind{servers.KindMariaDB}, benchLive(servers.KindMariaDB)},
 	{"delivery", "deleting what a log file names", []servers.Kind{servers.KindMemcached}, benchDelivery},

@@ -69,10 +69,10 @@ func (c *changes) statement() {
 	}
 }
 
-func (c *changes) skip(any ...string) {
+func (c *changes) skip(words ...string) {
 	for again := true; again; {
 		again = false
-		for _, w := range any {
+		for _, w := range words {
 			again = c.take(w) || again
 		}
 	}

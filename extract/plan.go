@@ -23,6 +23,7 @@ type plan struct {
 	schema, table string
 	rows          *rowimage.Rows
 	keys          []template
+	err           error // the first of the keys'
 	// described: it rests on what information_schema said.
 	described bool
 }
@@ -62,11 +63,23 @@ func mendImage(f binlog.Flavor) string {
 // make makes the plan for the table's rows. What is wrong with single keys is kept
 // with them; an error is the connection's to the server.
 func (r *Rules) make(p *plan) error {
+	if err := r.fill(p); err != nil {
+		return err
+	}
 	p.made = true
+	for i := range p.keys {
+		if p.err == nil {
+			p.err = p.keys[i].err
+		}
+	}
+	return nil
+}
+
+func (r *Rules) fill(p *plan) error {
 	t, err := rowimage.ParseTable(p.body, p.flavor == binlog.MariaDB)
 	if err != nil {
 		p.unserved(r.rules, &UnservedError{What: "its columns cannot be read", Err: err})
-		return nil
+		return nil //nolint:nilerr // it stands with the keys
 	}
 	if !t.Named {
 		why, err := r.describe(p, t)
@@ -122,7 +135,6 @@ func (r *Rules) describe(p *plan, t *rowimage.Table) (why *UnservedError, err er
 			return &UnservedError{What: "the log lacks what it takes to read the table's rows, and the server cannot tell for certain", Mend: mend, Err: unsure}, nil
 		}
 		if err != nil {
-			p.made = false
 			return nil, fmt.Errorf("ask for the columns of %s: %w", name, err)
 		}
 		d = &description{shape: bytes.Clone(p.body[idBytes:]), columns: columns}

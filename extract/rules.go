@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/binlog/rowimage"
@@ -21,7 +22,7 @@ type Rules struct {
 	// event stands in front of every statement's rows, mostly the same few.
 	recent [planSlots]*plan
 	// active are those whose rows have been asked for in the transaction.
-	active    map[uint64]*plan
+	active    []*plan
 	described map[string]*description
 	cached    int // bytes of the plans' Table_map events
 
@@ -49,14 +50,12 @@ func NewRules(rules []Rule) (*Rules, error) {
 			return nil, err
 		}
 	}
-	return &Rules{rules: rules, active: make(map[uint64]*plan), described: make(map[string]*description), key: make([]byte, 0, maxKey+1)}, nil
+	return &Rules{rules: rules, described: make(map[string]*description), key: make([]byte, 0, maxKey+1)}, nil
 }
 
 // Begin forgets the tables of the transaction before.
 func (r *Rules) Begin() {
-	if len(r.active) > 0 {
-		clear(r.active)
-	}
+	r.active = r.active[:0]
 }
 
 // Forget forgets what is known of tables: what follows stands in another file, or
@@ -64,7 +63,7 @@ func (r *Rules) Begin() {
 func (r *Rules) Forget() {
 	r.recent = [planSlots]*plan{}
 	r.cached = 0
-	clear(r.active)
+	r.active = r.active[:0]
 	clear(r.described)
 }
 
@@ -87,9 +86,31 @@ func (r *Rules) Table(t *binlog.Table) (wanted bool) {
 		*slot = p
 	}
 	if p.wanted {
-		r.active[t.ID] = p
+		r.activate(p)
 	}
 	return p.wanted
+}
+
+// activate puts a plan in the place of another of its id, or beside the others: a
+// transaction has few tables, and mostly the last is the one that is asked for.
+func (r *Rules) activate(p *plan) {
+	for i, a := range r.active {
+		if a.id == p.id {
+			r.active[i] = p
+			return
+		}
+	}
+	r.active = append(r.active, p)
+}
+
+// planOf gives the plan for rows of a table; nil if they are not wanted.
+func (r *Rules) planOf(id uint64) *plan {
+	for _, p := range slices.Backward(r.active) {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
 }
 
 // Matches tells whether a rule is about a table, or, if its name is empty, about
@@ -117,7 +138,7 @@ func (r *Rules) Redefined(schema, table []byte) {
 // Place gives the names of the table that rows are about; ok is false if they are not
 // wanted.
 func (r *Rules) Place(rows *binlog.Rows) (schema, table string, ok bool) {
-	p := r.active[rows.Table]
+	p := r.planOf(rows.Table)
 	if p == nil {
 		return "", "", false
 	}
@@ -132,8 +153,11 @@ func (r *Rules) Place(rows *binlog.Rows) (schema, table string, ok bool) {
 // In steady state it allocates nothing but for JSON and compressed columns.
 // Benchmark: BenchmarkRulesRows.
 func (r *Rules) Rows(rows *binlog.Rows, key func([]byte), refused func(Refusal)) error {
-	p := r.active[rows.Table]
-	if p == nil || rows.Body == nil {
+	if rows.Body == nil {
+		return nil
+	}
+	p := r.planOf(rows.Table)
+	if p == nil {
 		return nil
 	}
 	if !p.made {
@@ -141,12 +165,7 @@ func (r *Rules) Rows(rows *binlog.Rows, key func([]byte), refused func(Refusal))
 			return err
 		}
 	}
-	var first error
-	for i := range p.keys {
-		if first == nil {
-			first = p.keys[i].err
-		}
-	}
+	first := p.err
 	if p.rows == nil {
 		return first
 	}
