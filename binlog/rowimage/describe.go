@@ -237,17 +237,13 @@ func enumValues(columnType string) ([][]byte, error) {
 	}
 }
 
-// Unfit says why no key can be made of the column's values; "" if some can. The
-// table's log is MariaDB's or not.
-func (d *Description) Unfit(mariadb bool) string {
+// Unfit says why no key can be made of the column's values; "" if some can.
+func (d *Description) Unfit() string {
 	switch strings.ToLower(d.DataType) {
 	case "datetime", "timestamp":
 		return "its values have a space in them, which no key can; leave it out of the key"
 	case "enum", "set":
 		return ""
-	}
-	if mariadb && strings.Contains(strings.ToUpper(d.Extra), "VIRTUAL") {
-		return "MariaDB does not log virtual columns; make it STORED"
 	}
 	if d.Charset != "" {
 		if _, err := newCharset(d.Charset); err != nil {

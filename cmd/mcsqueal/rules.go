@@ -145,7 +145,7 @@ func (k *ruleCheck) table(rule *extract.Rule, name string, exact bool, columns [
 			mistake := ""
 			if d == nil {
 				mistake = "the table has no such column"
-			} else if why := d.Unfit(k.settings.Flavor == binlog.MariaDB); why != "" {
+			} else if why := d.Unfit(); why != "" {
 				mistake = why
 			}
 			if mistake != "" {
