@@ -110,6 +110,7 @@ func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 		*s = rate.Sometimes{Interval: sampleEvery}
 	}
 	r.hurried = rate.Sometimes{Interval: hurriedEvery}
+	r.writers.metrics = r.metrics.untagged
 	r.bindRules()
 	r.stale = true
 	for {
@@ -244,7 +245,7 @@ func (r *reading) Table(t *binlog.Table) (wanted bool, err error) {
 	if r.skipped {
 		return false, nil
 	}
-	r.writers.table(t, r.metrics)
+	r.writers.table(t)
 	if r.rules != nil {
 		wanted = r.rules.Table(t)
 	}

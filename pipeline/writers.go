@@ -12,7 +12,8 @@ import (
 // that had no key: somebody may have forgotten a tag. In steady state it neither
 // allocates nor looks anything up: the tables met last are found by their ids.
 type writers struct {
-	recent [writerSlots]writer
+	metrics *tableCounter
+	recent  [writerSlots]writer
 	// touched are the slots of the transaction's tables, the first few of them.
 	touched [8]uint8
 	n       int
@@ -25,20 +26,21 @@ const writerSlots = 64
 type writer struct {
 	id           uint64
 	schema, name []byte
-	untagged     int // since the last count
-	counter      prometheus.Counter
+	used         bool
+	untagged     int                // since the last count
+	counter      prometheus.Counter // once there was something to count
 }
 
 // begin begins a transaction.
 func (w *writers) begin() { w.n = 0 }
 
 // table takes note of a table that the transaction changes.
-func (w *writers) table(t *binlog.Table, m *Metrics) {
+func (w *writers) table(t *binlog.Table) {
 	slot := uint8(t.ID % writerSlots)
 	e := &w.recent[slot]
-	if e.counter == nil || e.id != t.ID || !bytes.Equal(e.name, t.Name) || !bytes.Equal(e.schema, t.Schema) {
-		e.count()
-		*e = writer{id: t.ID, schema: append(e.schema[:0], t.Schema...), name: append(e.name[:0], t.Name...), counter: m.untagged.of(t.Schema, t.Name)}
+	if !e.used || e.id != t.ID || !bytes.Equal(e.name, t.Name) || !bytes.Equal(e.schema, t.Schema) {
+		e.count(w.metrics)
+		*e = writer{id: t.ID, used: true, schema: append(e.schema[:0], t.Schema...), name: append(e.name[:0], t.Name...)}
 	}
 	for _, s := range w.touched[:w.n] {
 		if s == slot {
@@ -66,12 +68,15 @@ func (w *writers) count() {
 	}
 	w.counted = false
 	for i := range w.recent {
-		w.recent[i].count()
+		w.recent[i].count(w.metrics)
 	}
 }
 
-func (e *writer) count() {
+func (e *writer) count(m *tableCounter) {
 	if e.untagged > 0 {
+		if e.counter == nil {
+			e.counter = m.of(e.schema, e.name)
+		}
 		e.counter.Add(float64(e.untagged))
 		e.untagged = 0
 	}

@@ -1,0 +1,203 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/binlog/binlogtest"
+	"github.com/mcsqueal/mcsqueal/checkpoint"
+	"github.com/mcsqueal/mcsqueal/extract"
+	"github.com/mcsqueal/mcsqueal/sink/stdout"
+)
+
+// counting is a Source that counts the rows events whose images are handed over.
+type counting struct {
+	Source
+	images map[string]int // by table
+	rows   int
+}
+
+func (c *counting) Run(ctx context.Context, pos *binlog.Position, h binlog.Handler) error {
+	return c.Source.Run(ctx, pos, &countingHandler{Handler: h, c: c})
+}
+
+type countingHandler struct {
+	binlog.Handler
+	c     *counting
+	table string
+}
+
+func (h *countingHandler) Table(t *binlog.Table) (bool, error) {
+	h.table = string(t.Name)
+	return h.Handler.Table(t)
+}
+
+func (h *countingHandler) Rows(r *binlog.Rows) error {
+	h.c.rows++
+	if r.Body != nil {
+		h.c.images[h.table]++
+	}
+	return h.Handler.Rows(r)
+}
+
+// logOf is a log file's contents.
+func logOf(t *testing.T, txs ...binlogtest.Tx) *bytes.Buffer {
+	t.Helper()
+	var log bytes.Buffer
+	w := binlogtest.NewWriter(&log, binlogtest.Config{})
+	for _, tx := range txs {
+		w.Transaction(tx)
+	}
+	if err := w.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return &log
+}
+
+func inserted(text, table string, rows int) binlogtest.Tx {
+	return binlogtest.Tx{Statements: []binlogtest.Stmt{{Text: text, Schema: "shop", Table: table, Rows: rows, RowBytes: 10}}}
+}
+
+// replayed runs a pipeline over a log and gives what it prints.
+func replayed(t *testing.T, log *bytes.Buffer, cfg Config) (printed string, source *counting, p *Pipeline, err error) {
+	t.Helper()
+	files, err := binlog.NewFiles([]string{"-"}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files.KeepRows = true
+	source = &counting{Source: Files(files), images: make(map[string]int)}
+	var out bytes.Buffer
+	cfg.Open = func() (Source, *binlog.Visibility) { return source, nil }
+	cfg.Together, cfg.Spool = true, checkpoint.TemporarySpool(t.TempDir())
+	cfg.Clusters = []Cluster{{Name: "out", Connections: []Connection{{Sink: stdout.New(stdout.Config{Out: &out})}}}}
+	if p, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	err = p.Run(t.Context())
+	return out.String(), source, p, err
+}
+
+var usersByID = []extract.Rule{{Table: "shop.users", Keys: []string{"user:{id}"}}}
+
+func TestRowsOfTablesWithoutRulesAreNotDecoded(t *testing.T) {
+	large := inserted("", "orders", 1)
+	large.Statements[0].RowBytes = 1 << 20
+	packed := inserted("", "orders", 3)
+	packed.Compress = true
+	log := logOf(t, inserted("", "orders", 5), inserted("", "users", 2), large, packed)
+	printed, source, _, err := replayed(t, log, Config{Rules: usersByID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(source.images) != 1 || source.images["users"] != 2 || source.rows != 11 {
+		t.Errorf("images of %v were handed over, of %d; want 2 of users, of 11", source.images, source.rows)
+	}
+	if n := strings.Count(printed, `"cause":"rule","schema":"shop","table":"users"`); n != 2 {
+		t.Errorf("printed %s, want 2 lines", printed)
+	}
+	// Without rules nothing is asked for.
+	log = logOf(t, inserted("INSERT /* mc: a */ INTO users", "users", 2))
+	if printed, source, _, err = replayed(t, log, Config{Tags: []string{"mc"}}); err != nil || len(source.images) != 0 || strings.Count(printed, "\n") != 1 {
+		t.Errorf("images of %v were handed over, %s, %v", source.images, printed, err)
+	}
+}
+
+// counted gives a metric's values by their labels.
+func counted(t *testing.T, r *prometheus.Registry, name string) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			values[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
+func TestTransactionsWithoutKeysAreCountedByTable(t *testing.T) {
+	var txs []binlogtest.Tx
+	for i := range 150 {
+		txs = append(txs, inserted("INSERT INTO x", fmt.Sprintf("t%d", i), 1))
+	}
+	txs = append(txs,
+		inserted("INSERT /* mc: a */ INTO orders", "t0", 1), // has a key
+		inserted("INSERT INTO orders", "t0", 3),
+		inserted("INSERT INTO orders", "users", 1), // has one by a rule
+	)
+	r := prometheus.NewRegistry()
+	if _, _, _, err := replayed(t, logOf(t, txs...), Config{Tags: []string{"mc"}, Rules: usersByID, Metrics: NewMetrics(r)}); err != nil {
+		t.Fatal(err)
+	}
+	got := counted(t, r, "mcsqueal_transactions_without_keys_total")
+	if got["shop.t0"] != 2 || got["shop.t1"] != 1 || got["other"] != 50 || got["shop.users"] != 0 || len(got) != 101 {
+		t.Errorf("%d tables, t0 %v, t1 %v, users %v, other %v; want 101, 2, 1, 0 and 50", len(got), got["shop.t0"], got["shop.t1"], got["shop.users"], got["other"])
+	}
+}
+
+func TestChangesWithoutRowsAreCountedByTable(t *testing.T) {
+	ddl := func(text string) binlogtest.Tx {
+		return binlogtest.Tx{End: binlogtest.Alone, Statements: []binlogtest.Stmt{{Query: true, Schema: "shop", Text: text}}}
+	}
+	r := prometheus.NewRegistry()
+	log := logOf(t, ddl("TRUNCATE users"), ddl("DROP TABLE users, orders"), ddl("ALTER TABLE x.users DROP PARTITION p"), ddl("ALTER TABLE users ADD c INT"), ddl("DROP DATABASE shop"))
+	if _, _, _, err := replayed(t, log, Config{Rules: usersByID, Metrics: NewMetrics(r)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := counted(t, r, "mcsqueal_rule_rowless_changes_total"); len(got) != 2 || got["shop.users"] != 2 || got["shop.*"] != 1 {
+		t.Errorf("got %v, want 2 of shop.users and 1 of shop.*", got)
+	}
+}
+
+// Where positions are kept a key that cannot be had is a gap; elsewhere the rest goes
+// on, and it is counted.
+func TestKeysThatCannotBeHadAreAGapOrCounted(t *testing.T) {
+	rules := []extract.Rule{{Table: "shop.users", Keys: []string{"a:{nope}", "user:{id}"}}}
+	txs := []binlogtest.Tx{inserted("", "users", 1), inserted("", "users", 1)}
+	printed, _, p, err := replayed(t, logOf(t, txs...), Config{Rules: rules})
+	if err != nil || p.Unserved() != 2 || strings.Count(printed, "user:") != 2 {
+		t.Errorf("%v, %d unserved, printed %s; want 2, and 2 lines", err, p.Unserved(), printed)
+	}
+	saved := make(map[string]binlog.Position)
+	_, _, _, err = replayed(t, logOf(t, txs...), Config{Rules: rules, Save: func(at map[string]binlog.Position) error {
+		for name, p := range at {
+			saved[name] = p
+		}
+		return nil
+	}})
+	var gap *binlog.GapError
+	if !errors.Is(err, ErrAllParked) || !errors.As(err, &gap) || !strings.Contains(err.Error(), "column nope") {
+		t.Errorf("the error is %v", err)
+	}
+	if at := saved["out"]; !at.GTIDs.Empty() {
+		t.Errorf("the position has passed it: %v", at)
+	}
+}
+
+// TestNotingATableAllocatesNothing holds writers to that.
+func TestNotingATableAllocatesNothing(t *testing.T) {
+	w := writers{metrics: NewMetrics(nil).untagged}
+	table := &binlog.Table{ID: 7, Schema: []byte("shop"), Name: []byte("users")}
+	if n := testing.AllocsPerRun(100, func() {
+		w.begin()
+		w.table(table)
+		w.untagged()
+		w.count()
+	}); n != 0 {
+		t.Errorf("%v allocations, want none", n)
+	}
+}
