@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -68,7 +70,11 @@ func inserted(text, table string, rows int) binlogtest.Tx {
 // replayed runs a pipeline over a log and gives what it prints.
 func replayed(t *testing.T, log *bytes.Buffer, cfg Config) (printed string, source *counting, p *Pipeline, err error) {
 	t.Helper()
-	files, err := binlog.NewFiles([]string{"-"}, log)
+	path := filepath.Join(t.TempDir(), "bin.000001")
+	if err := os.WriteFile(path, log.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, err := binlog.NewFiles([]string{path}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
