@@ -19,7 +19,6 @@ type event struct {
 // recorder is a Handler that keeps every table and every event of rows.
 type recorder struct {
 	events []event
-	wanted bool
 	t      binlog.Table
 }
 

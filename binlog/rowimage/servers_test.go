@@ -25,6 +25,8 @@ type column struct {
 type table struct {
 	name    string
 	columns []column
+	// more stands behind the columns' definitions, options behind those.
+	more, options string
 }
 
 func sqlList(values ...string) []string { return values }
@@ -168,15 +170,15 @@ func tables(kind servers.Kind) []table {
 			column{"TEXT CHARACTER SET " + name, quoted(text...)})
 	}
 	list := []table{
-		{"ints", ints},
-		{"decimals", decimals},
-		{"reals", reals},
-		{"bits", bits},
-		{"times", times},
-		{"texts", texts},
-		{"bytes", bytes},
-		{"charsets", charsets},
-		{"computed", []column{
+		{name: "ints", columns: ints, options: " PARTITION BY HASH (pk) PARTITIONS 3"},
+		{name: "decimals", columns: decimals},
+		{name: "reals", columns: reals},
+		{name: "bits", columns: bits},
+		{name: "times", columns: times},
+		{name: "texts", columns: texts},
+		{name: "bytes", columns: bytes},
+		{name: "charsets", columns: charsets},
+		{name: "computed", columns: []column{
 			{"INT", sqlList("1", "2", "NULL", "-5")},
 			{"INT GENERATED ALWAYS AS (c0 * 2) STORED", nil},
 			{"VARCHAR(20) GENERATED ALWAYS AS (CONCAT('v', c0)) VIRTUAL", nil},
@@ -185,10 +187,13 @@ func tables(kind servers.Kind) []table {
 	}
 	if kind == servers.KindMySQL {
 		list = append(list,
-			table{"documents", []column{{"JSON", jsonValues()}, {"VECTOR(3)", sqlList("STRING_TO_VECTOR('[1,2,3]')", "NULL")}, {"VARCHAR(5) CHARACTER SET gb18030", quoted("中文", "a")}}})
+			table{name: "documents", columns: []column{{"JSON", jsonValues()}, {"VECTOR(3)", sqlList("STRING_TO_VECTOR('[1,2,3]')", "NULL")}, {"VARCHAR(5) CHARACTER SET gb18030", quoted("中文", "a")}}},
+			// Indexes on expressions have hidden columns.
+			table{name: "indexed", columns: []column{{"INT", sqlList("1", "2", "NULL")}, {"JSON", quoted("[1, 2]", "[]")}},
+				more: ", KEY ((c0 + 1)), KEY ((CAST(c1 AS UNSIGNED ARRAY)))"})
 	} else {
 		list = append(list,
-			table{"mariadb", []column{
+			table{name: "mariadb", columns: []column{
 				{"UUID", append(quoted("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-fffffffffffe",
 					"6ccd780c-baba-1026-9564-5b8c656024db", "f47ac10b-58cc-4372-a567-0e02b2c3d479", "018f3b1e-7b6a-7c3d-8e4f-0123456789ab",
 					"1ef21d2f-1207-6660-8c4f-419efbd44d48", "00000000-0000-0000-0000-000000000001", "f47ac10b-58cc-5372-a567-000000000000"), "NULL")},
@@ -452,7 +457,7 @@ func testMode(t *testing.T, d *servers.Database, kind servers.Kind, m mode, sche
 		for i, col := range tab.columns {
 			columns = append(columns, fmt.Sprintf("c%d %s", i, col.definition))
 		}
-		c.must(fmt.Sprintf("CREATE TABLE %s (pk INT PRIMARY KEY, %s)", tab.name, strings.Join(columns, ", ")))
+		c.must(fmt.Sprintf("CREATE TABLE %s (pk INT PRIMARY KEY, %s%s)%s", tab.name, strings.Join(columns, ", "), tab.more, tab.options))
 	}
 	c.must("FLUSH BINARY LOGS")
 	want := make(map[string][][]string)
