@@ -137,7 +137,7 @@ func (r *Rules) describe(p *plan, t *rowimage.Table) (why *UnservedError, err er
 		if err != nil {
 			return nil, fmt.Errorf("ask for the columns of %s: %w", name, err)
 		}
-		d = &description{shape: bytes.Clone(p.body[idBytes:]), columns: columns}
+		d = &description{schema: p.schema, table: p.table, shape: bytes.Clone(p.body[idBytes:]), columns: columns}
 		if len(r.described) >= maxDescribed {
 			clear(r.described)
 		}

@@ -31,8 +31,9 @@ type Rules struct {
 
 // description is what was said of a table's columns, for rows of one shape.
 type description struct {
-	shape   []byte // the Table_map event without its id
-	columns []rowimage.Description
+	schema, table string
+	shape         []byte // the Table_map event without its id
+	columns       []rowimage.Description
 }
 
 const (
@@ -128,11 +129,22 @@ func (r *Rules) Matches(schema, table string) bool {
 // an empty name is any.
 func (r *Rules) Redefined(schema, table []byte) {
 	for i, p := range r.recent {
-		if p != nil && p.described && (len(schema) == 0 || bytes.EqualFold([]byte(p.schema), schema)) && (len(table) == 0 || bytes.EqualFold([]byte(p.table), table)) {
+		if p != nil && p.described && about(p.schema, p.table, schema, table) {
 			r.recent[i] = nil
 		}
 	}
-	clear(r.described)
+	for name, d := range r.described {
+		if about(d.schema, d.table, schema, table) {
+			delete(r.described, name)
+		}
+	}
+}
+
+// about tells whether a statement about a schema and a table, of which an empty name
+// is any, is about this one.
+func about(schema, table string, changedSchema, changedTable []byte) bool {
+	return (len(changedSchema) == 0 || bytes.EqualFold([]byte(schema), changedSchema)) &&
+		(len(changedTable) == 0 || bytes.EqualFold([]byte(table), changedTable))
 }
 
 // Place gives the names of the table that rows are about; ok is false if they are not

@@ -271,6 +271,15 @@ func TestValueThatNoImageHasIsAGap(t *testing.T) {
 		s.exec(t, "SET SESSION binlog_row_image = MINIMAL")
 		s.exec(t, "UPDATE users SET email = 'b'")
 		daemon.failed(t, 3, "email:{email}", "column email", "the row's images lack its value", "binlog_row_image = FULL")
+		// What was logged stays as it was: only a flush gets past it.
+		daemon = cfg.daemon(t, "--on-gap", "flush")
+		awaitGone(t, m, db.keys("email:a", "email:b")...)
+		daemon.says(t, "flushed; going on")
+		s.exec(t, "SET SESSION binlog_row_image = FULL")
+		fill(t, m, db.keys("email:b", "email:c")...)
+		s.exec(t, "UPDATE users SET email = 'c'")
+		awaitGone(t, m, db.keys("email:b", "email:c")...)
+		daemon.stop(t)
 	})
 }
 
@@ -323,4 +332,43 @@ func TestRulesSeeXATransactions(t *testing.T) {
 		mustBeThere(t, m, keys[1])
 		daemon.stop(t)
 	})
+}
+
+// The log cannot tell MariaDB's UUID from BINARY(16): a server is asked, and where
+// there is none nothing is guessed.
+func TestUUIDIsAskedForOrRefused(t *testing.T) {
+	t.Parallel()
+	db := own(t, servers.KindMariaDB, servers.Config{})
+	s := db.session(t)
+	s.exec(t, "CREATE TABLE devices (id UUID PRIMARY KEY, at INET6, n INT)")
+	before := s.executed(t)
+	s.exec(t, "INSERT INTO devices VALUES ('f47ac10b-58cc-4372-a567-0e02b2c3d479', '2001:db8::1', 7)")
+	cfg := configure(t, db.url(), "rules:", db.rules("devices", "d:{id}", "at:{at}", "n:{n}"))
+	replay := func(status int, want []string, args ...string) *process {
+		t.Helper()
+		p := mcsqueal(t, append([]string{"replay", "--dry-run", "--config", cfg.path}, args...)...)
+		var got []string
+		for _, l := range lines(t, p) {
+			got = append(got, l.Key)
+		}
+		if p.status != status || !slices.Equal(got, want) {
+			t.Errorf("exit status %d, got %q, want %d and %q: %s", p.status, got, status, want, p.stderr.String())
+		}
+		return p
+	}
+	grant := "GRANT SELECT ON " + db.schema + ".devices"
+	p := replay(1, db.keys("n:7"), "--from", "gtid:"+before)
+	if len(p.said("keys are missing.*BINARY.*"+grant)) == 0 {
+		t.Errorf("it does not say what mends it: %s", p.stderr.String())
+	}
+	files, err := db.LogFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = replay(1, db.keys("n:7"), append([]string{"--files"}, files...)...)
+	if len(p.said("keys are missing.*BINARY.*no server to ask")) == 0 {
+		t.Errorf("it does not say why: %s", p.stderr.String())
+	}
+	db.grant(t)
+	replay(0, db.keys("d:f47ac10b-58cc-4372-a567-0e02b2c3d479", "at:2001:db8::1", "n:7"), "--from", "gtid:"+before)
 }

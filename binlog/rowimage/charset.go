@@ -139,12 +139,32 @@ func newCharset(name string) (*charset, error) {
 	return nil, fmt.Errorf("this version cannot turn text of the character set %s into UTF-8", name)
 }
 
-// cut cuts text to what n characters need at most, where characters end.
+// cut cuts text off behind what makes more than n bytes of UTF-8, where a character
+// ends.
 func (c *charset) cut(b []byte, n int) []byte {
-	if c.unit > 0 && len(b) > c.unit*(n+2) {
-		return b[:c.unit*(n+2)] // a pair that is cut in two is behind the limit
+	switch {
+	case c.unit > 0:
+		if most := c.unit * (n + 2); len(b) > most {
+			b = b[:most]
+			high := most - 2
+			if c.little {
+				high++
+			}
+			if c.unit == 2 && b[high]&0xfc == 0xd8 {
+				b = b[:most-2] // the first half of a pair
+			}
+		}
+		return b
+	case c.decoder != nil:
+		// Of two bytes comes one at least.
+		for i := 0; i < len(b); i += characterLen(c.name, b[i:]) {
+			if i > 2*n+2 {
+				return b[:i]
+			}
+		}
+		return b
 	}
-	return b
+	return b[:min(len(b), n+1)]
 }
 
 // appendUTF8 appends text as UTF-8. A character that has no certain counterpart is

@@ -168,9 +168,8 @@ func (v *Value) append(dst []byte, cell, before Cell, limit int) ([]byte, error)
 			return dst, nil
 		}
 	}
-	// Text and bytes. A character of a key has four bytes at most.
-	if b = b[:min(len(b), 4*limit+4)]; v.text == nil {
-		return append(dst, b...), nil
+	if v.text == nil {
+		return append(dst, b[:min(len(b), limit+1)]...), nil
 	}
 	return v.text.appendUTF8(dst, v.text.cut(b, limit))
 }

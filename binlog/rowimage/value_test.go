@@ -89,7 +89,40 @@ func TestValuesOfENUMAreReadAsServersWriteThem(t *testing.T) {
 	}
 }
 
-// jsonOf makes binary JSON of a small array of the given values: kind, inline bytes.
+// Text that is longer than a key can be is cut off where a character ends, and is
+// longer still than a key.
+func TestLongTextIsCutBetweenCharacters(t *testing.T) {
+	for name, character := range map[string]string{
+		"latin1": "\xfc", "gbk": "\xd6\xd0", "gb18030": "\x81\x30\x81\x34", "ujis": "\x8f\xb0\xa1", "sjis": "\xb1",
+		"ucs2": "\x4e\x2d", "utf16": "\xd8\x3d\xdc\x3f", "utf16le": "\x3d\xd8\x3f\xdc", "utf32": "\x00\x01\xf4\x3f",
+	} {
+		c, err := newCharset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, first := range []string{"", c.of("a")} {
+			for limit := 240; limit <= 250; limit++ {
+				got, err := c.appendUTF8(nil, c.cut([]byte(first+strings.Repeat(character, 1000)), limit))
+				if err != nil || len(got) <= limit || len(got) > 7*limit {
+					t.Fatalf("%s, %d: %d bytes, %v", name, limit, len(got), err)
+				}
+			}
+		}
+	}
+}
+
+// of writes a letter in the character set.
+func (c *charset) of(letter string) string {
+	switch {
+	case c.unit == 0:
+		return letter
+	case c.little:
+		return letter + "\x00"
+	}
+	return strings.Repeat("\x00", c.unit-1) + letter
+}
+
+// jsonArray makes binary JSON of a small array of the given values: kind, inline bytes.
 func jsonArray(values ...[3]byte) []byte {
 	b := []byte{jsonSmallArray, byte(len(values)), 0, byte(4 + 3*len(values)), 0}
 	for _, v := range values {
