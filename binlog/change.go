@@ -32,6 +32,15 @@ type changes struct {
 }
 
 func (c *changes) statement() {
+	if c.take("SET") {
+		// MariaDB's SET STATEMENT variable = value FOR statement.
+		if !c.take("STATEMENT") {
+			return
+		}
+		for !c.end() && !c.take("FOR") {
+			c.next()
+		}
+	}
 	switch {
 	case c.take("TRUNCATE"):
 		c.take("TABLE")
@@ -66,7 +75,24 @@ func (c *changes) statement() {
 			}
 			c.next()
 		}
+	case !c.end() && !c.harmless():
+		c.each(Change{Definition: true})
 	}
+}
+
+// harmless tells whether the statement begins with a word of those that servers log
+// and that change neither a table's definition nor its rows.
+func (c *changes) harmless() bool {
+	for _, verb := range []string{
+		"ANALYZE", "BEGIN", "BINLOG", "CALL", "CHECK", "CHECKSUM", "COMMIT", "DO", "FLUSH", "GRANT", "INSTALL", "KILL", "LOCK",
+		"OPTIMIZE", "PURGE", "RELEASE", "REPAIR", "RESET", "REVOKE", "ROLLBACK", "SAVEPOINT", "SELECT", "SHUTDOWN", "START",
+		"UNINSTALL", "UNLOCK", "USE", "WITH", "XA",
+	} {
+		if c.take(verb) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *changes) skip(words ...string) {
