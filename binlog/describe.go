@@ -67,6 +67,9 @@ func (e *UnsureError) Error() string { return e.What }
 // has changed the table's definition: that is looked for on a dump of its own, and
 // what was once looked through is not again. Every server writes such a statement into
 // its log before others can see what it has done, or while it keeps them from looking.
+// The time of the table's creation would not tell: MySQL 9.7 sets it anew for every
+// ALTER TABLE, instant ones too, but not for RENAME TABLE, by which tools for changes
+// without locks give a table's name to another.
 //
 // It fails with an *UnsureError where nothing is certain. Other errors are the
 // connection's; handed through a Handler they make Run connect again. It belongs to

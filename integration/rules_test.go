@@ -173,6 +173,30 @@ func TestRenamedColumnsAreRefusedNotGuessed(t *testing.T) {
 	})
 }
 
+// A table that took another's name is another, however old it is.
+func TestSwappedTablesAreRefusedNotGuessed(t *testing.T) {
+	t.Parallel()
+	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
+		db.grant(t)
+		s := db.session(t)
+		s.exec(t, "CREATE TABLE ghost (id INT PRIMARY KEY, b INT, a INT)")
+		s.exec(t, "CREATE TABLE pairs (id INT PRIMARY KEY, a INT, b INT)")
+		cfg := configure(t, db.url(), "rules:", db.rules("pairs", "pair:{a}"))
+		before := s.executed(t)
+		s.exec(t, "INSERT INTO pairs VALUES (1, 10, 20)")
+		between := s.executed(t)
+		s.exec(t, "RENAME TABLE pairs TO old, ghost TO pairs")
+		s.exec(t, "INSERT INTO pairs VALUES (2, 30, 40)")
+		p := cfg.replay(t, "--dry-run", "--from", "gtid:"+before)
+		p.failed(t, 1, "of 1 row events")
+		for _, p := range []*process{p, cfg.replay(t, "--dry-run", "--from", "gtid:"+between)} {
+			if got := lines(t, p); len(got) != 1 || got[0].Key != db.key("pair:40") {
+				t.Errorf("got %+v, want pair:40 alone: %s", got, p.stderr.String())
+			}
+		}
+	})
+}
+
 // A gap that a privilege mends loses nothing.
 func TestMissingPrivilegeIsAGapThatAGrantMends(t *testing.T) {
 	t.Parallel()
