@@ -396,3 +396,33 @@ func TestUUIDIsAskedForOrRefused(t *testing.T) {
 	db.grant(t)
 	replay(0, db.keys("d:f47ac10b-58cc-4372-a567-0e02b2c3d479", "at:2001:db8::1", "n:7"), "--from", "gtid:"+before)
 }
+
+// Without tags nobody needs the statements' text.
+func TestRulesAloneNeedNoText(t *testing.T) {
+	t.Parallel()
+	for kind, variable := range map[servers.Kind]string{
+		servers.KindMySQL:   "binlog_rows_query_log_events",
+		servers.KindMariaDB: "binlog_annotate_row_events",
+	} {
+		t.Run(nameOf(kind), func(t *testing.T) {
+			t.Parallel()
+			db := own(t, kind, servers.Config{Args: []string{"--" + variable + "=OFF"}})
+			db.exec(t, users)
+			db.grant(t)
+			m := newCache(t)
+			clusters := []string{"clusters:", cluster("east", "servers", m.Addr())}
+			rules := []string{"rules:", db.rules("users", "user:{id}")}
+			both := configure(t, db.url(), slices.Concat(rules, clusters)...)
+			mcsqueal(t, "run", "--config", both.path).failed(t, 1, variable+" is OFF")
+			cfg := configure(t, db.url(), slices.Concat([]string{"tags: []"}, rules, clusters)...)
+			daemon := cfg.daemon(t)
+			fill(t, m, db.key("user:1"))
+			db.exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
+			awaitGone(t, m, db.key("user:1"))
+			if said := daemon.said("statement text|without their statement's text"); len(said) > 0 {
+				t.Errorf("it says %q", said)
+			}
+			daemon.stop(t)
+		})
+	}
+}
