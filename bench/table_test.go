@@ -83,7 +83,7 @@ func lines(s string) (list []string) {
 
 func TestMistakesAreSaid(t *testing.T) {
 	for args, want := range map[string]string{
-		"-run=nothing": "files, live-mysql",
+		"-run=nothing": "files, rules, live-mysql",
 		"-run=(":       "missing closing",
 		"-fast":        "usage",
 	} {
