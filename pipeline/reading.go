@@ -22,6 +22,10 @@ const (
 	// patience is how long a source may be kept waiting because the Log is full.
 	// Servers cut a reader off that blocks them for net_write_timeout (60 s).
 	patience = time.Second
+	// maxPending is how long a text may be that is copied until its table is known. A
+	// longer one's keys go without a table: a copy of the largest event would be as much
+	// memory again.
+	maxPending = 4 << 20
 	// sampleEvery is how often at most a refused tag, or rows without their
 	// statement's text, are logged.
 	sampleEvery = time.Second
@@ -233,6 +237,9 @@ func (r *reading) Statement(s *binlog.Statement) error {
 	}
 	if !s.Rows {
 		return r.extract(s.Text, lexing, s.Schema, nil)
+	}
+	if len(s.Text) > maxPending {
+		return r.extract(s.Text, lexing, nil, nil)
 	}
 	// The table is known when its Table_map comes, right behind.
 	r.pending, r.textLexing = true, lexing
