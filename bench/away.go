@@ -51,9 +51,7 @@ func benchAway(ctx context.Context, w *workbench) (err error) {
 		w.table.compare(name+", while the other cluster is away", "ms", rounds.away[q], "both there", rounds.both[q], limit(1.2))
 		w.table.compare(name+", while it catches up", "ms", rounds.catching[q], "both there", rounds.both[q], limit(2))
 	}
-	const logBytes = 64 << 20 // log_bytes' default
-	bound := float64(64<<20+logBytes+len(floodStatement(0))) / (1 << 20)
-	w.table.add(row{what: "resident peak", ours: median(rounds.peak), unit: "MiB", target: target{atMost: bound}})
+	w.table.add(row{what: "resident peak", ours: median(rounds.peak), unit: "MiB", target: target{atMost: memoryBound(len(floodStatement(0)))}})
 	w.table.add(row{what: "until it had caught up", ours: median(rounds.caughtUp), unit: "s"})
 	w.table.note("500 commits a second, %d in each phase, from COMMIT's sending to the delete at the cluster that is there, visibility auto, on MySQL. "+
 		"The other cluster, a memcached, is killed; %d statements of %d keys are committed (%s MB of text: an hour of %d commits a second with a key each); it is restarted. %d alternations. "+

@@ -49,7 +49,7 @@ var benchmarks = []benchmark{
 	{"latency-mariadb", "from COMMIT's return to the delete, MariaDB", []servers.Kind{servers.KindMariaDB}, benchLatency(servers.KindMariaDB)},
 	{"away", "one cluster away for an hour's worth of log", []servers.Kind{servers.KindMySQL, servers.KindMemcached}, benchAway},
 	{"packets", "deletes in a packet", nil, benchPackets},
-	{"memory", "one transaction of ten million keys", nil, benchMemory},
+	{"memory", "one transaction of ten million keys, one event of 128 MiB", nil, benchMemory},
 	{"lexing", "taking the keys out of one statement", nil, benchLexing},
 }
 
