@@ -63,6 +63,8 @@ type Live struct {
 	byPlace bool
 	current atomic.Int32 // index into cfg.Servers
 	tailing atomic.Bool  // a dump delivers
+	// sqlMode and charset are the defaults of the server that is read.
+	sqlMode, charset string
 	// redefined is what has been found of changed definitions; of the goroutine in Run.
 	redefined redefinitions
 	read      atomic.Int64
@@ -71,6 +73,11 @@ type Live struct {
 // BytesRead is how many bytes of the log have come so far. Any goroutine may call
 // it.
 func (l *Live) BytesRead() int64 { return l.read.Load() }
+
+// Defaults gives @@sql_mode and @@character_set_server of the server that is being read,
+// as they were when its dump began: how its sessions read their statements where the
+// log does not say it. It is called within Run.
+func (l *Live) Defaults() (sqlMode, charset string) { return l.sqlMode, l.charset }
 
 // Tailing tells whether a dump is open that has delivered something. Any goroutine may
 // call it.
@@ -178,6 +185,7 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 	if err := settings.Check(); err != nil {
 		return err
 	}
+	l.sqlMode, l.charset = settings.SQLMode, settings.Charset
 	if l.cfg.Connected != nil {
 		if err := l.cfg.Connected(settings); err != nil {
 			return err

@@ -48,9 +48,6 @@ type Config struct {
 	Tags []string
 	// Rules derive keys from rows.
 	Rules []extract.Rule
-	// Lexing is how statements are read where the log does not say their session's
-	// settings.
-	Lexing extract.Lexing
 	// LogBytes bounds all Logs together; 0 is 64 MiB. Each private reading has a
 	// sixteenth of it, the main one the rest.
 	LogBytes int64
@@ -377,7 +374,7 @@ func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error
 	return &stream{
 		pos: from.Clone(), visibility: visibility, private: private, lanes: make(map[*lane]struct{}),
 		reading: &reading{
-			source: source, log: log, w: log.Writer(), tags: tags, rules: rules, lexing: p.cfg.Lexing,
+			source: source, log: log, w: log.Writer(), tags: tags, rules: rules,
 			spool: p.cfg.Spool, strict: p.cfg.Save != nil,
 			visibility: visibility, metrics: p.cfg.Metrics, logger: p.cfg.Logger, read: &p.read,
 			wanted: p.cfg.Wanted, last: p.cfg.Last, impatient: p.cfg.Impatient,

@@ -41,7 +41,7 @@ type reading struct {
 	w       *batcher.Writer
 	tags    *extract.Tags  // nil: no text is looked at
 	rules   *extract.Rules // nil: no row is looked at
-	lexing  extract.Lexing // where the log does not say the session's
+	lexing  extract.Lexing // where the log does not say the session's: the source's
 	metrics *Metrics
 	logger  *slog.Logger
 	// wanted, if set, tells whether a transaction is to be read at all.
@@ -97,6 +97,13 @@ type reading struct {
 	hurried   rate.Sometimes
 	rowless   rate.Sometimes // changes without rows to tables of rules
 	unserved  rate.Sometimes // keys of rules that cannot be had
+}
+
+// defaulting is a Source that knows how its sessions read statements unless they were
+// told otherwise: a server, and not log files.
+type defaulting interface {
+	// Defaults gives @@sql_mode and the character set. It is called within Run.
+	Defaults() (sqlMode, charset string)
 }
 
 // errPaused ends a reading whose Log has been full for too long; it goes on later
@@ -170,6 +177,9 @@ func (r *reading) full() error {
 // File implements binlog.Handler.
 func (r *reading) File(f binlog.File) error {
 	r.file = f
+	if source, ok := r.source.(defaulting); ok {
+		r.lexing = extract.LexingNamed(source.Defaults())
+	}
 	r.writers.forget()
 	if r.rules != nil {
 		r.rules.Forget()

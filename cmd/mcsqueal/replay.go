@@ -13,7 +13,6 @@ import (
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/config"
-	"github.com/mcsqueal/mcsqueal/extract"
 	"github.com/mcsqueal/mcsqueal/pipeline"
 	"github.com/mcsqueal/mcsqueal/sink/memcache"
 )
@@ -217,7 +216,6 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 	return pipeline.Config{
 		Open:      func() (pipeline.Source, *binlog.Visibility) { return live, visibility },
 		Impatient: true,
-		Lexing:    extract.LexingNamed(src.settings.SQLMode, src.settings.Charset),
 		Wanted:    upTo(r.to), Last: lastOf(r.to, pos.GTIDs, &end),
 	}, nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/config"
-	"github.com/mcsqueal/mcsqueal/extract"
 	"github.com/mcsqueal/mcsqueal/pipeline"
 	"github.com/mcsqueal/mcsqueal/sink/memcache"
 )
@@ -133,7 +132,6 @@ func tailing(src *source, c *config.Config, p pipeline.Config) pipeline.Config {
 	p.Impatient = true
 	p.Distance, p.Verify, p.Now = src.distance, src.live.Verify, src.now
 	p.CatchUp, p.Tags, p.Rules, p.LogBytes = c.CatchUp, c.Tags, rulesOf(c), int64(c.LogBytes)
-	p.Lexing = extract.LexingNamed(src.settings.SQLMode, src.settings.Charset)
 	return p
 }
 

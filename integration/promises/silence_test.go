@@ -151,3 +151,27 @@ func TestReplicaThatDoesNotLogIsSaid(t *testing.T) {
 		})
 	}
 }
+
+// MariaDB's log does not say how a session reads its statements: the server's defaults
+// hold, as they are when the dump begins, and not as they were when the daemon did.
+func TestServersDefaultsAreLearntWithEachDump(t *testing.T) {
+	t.Parallel()
+	db := own(t, servers.KindMariaDB, servers.Config{})
+	m := newCache(t)
+	cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
+	db.exec(t, "CREATE TABLE texts (v TEXT, w TEXT)")
+	daemon := cfg.daemon(t)
+	db.settle(t, m)
+	db.exec(t, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
+	restartReplica(t, db)
+	daemon.says(t, "the source is lost; connecting again")
+	c := db.session(t)
+	c.exec(t, "SET sql_mode = 'NO_BACKSLASH_ESCAPES'") // as a session has it that begins now
+	key, forged := db.key("real"), db.key("forged")
+	fill(t, m, key, forged)
+	c.exec(t, `INSERT `+tag(key)+` INTO texts VALUES ('a\', '/* mc: `+forged+` */')`)
+	awaitGone(t, m, key)
+	db.settle(t, m)
+	mustBeThere(t, m, forged)
+	daemon.stop(t)
+}
