@@ -2,7 +2,6 @@ package binlog
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -398,15 +397,12 @@ func (s *Server) startDump(ctx context.Context, r dumpRequest) (net.Conn, error)
 	if r.settings.Checksum == "CRC32" {
 		checksum = "CRC32"
 	}
-	id := make([]byte, 16)
-	if _, err := rand.Read(id); err != nil {
-		return nil, err
-	}
-	uuid := fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	// MySQL tells replicas apart by UUID and MariaDB by server id. A source that knows
+	// this one already ends the older dump: what a machine that died has left behind.
+	uuid := fmt.Sprintf("6d637371-7565-616c-0000-0000%08x", r.serverID) // mcsqueal, and the id
 	set := []string{
 		fmt.Sprintf("SET @master_binlog_checksum = '%s', @source_binlog_checksum = '%[1]s'", checksum),
 		fmt.Sprintf("SET @master_heartbeat_period = %d, @source_heartbeat_period = %[1]d", r.heartbeat.Nanoseconds()),
-		// A source that knows this id already ends the older dump.
 		fmt.Sprintf("SET @slave_uuid = '%s', @replica_uuid = '%[1]s'", uuid),
 	}
 	byGTID := r.settings.GTIDs && r.from.GTIDs != nil && !r.byPlace

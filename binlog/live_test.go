@@ -3,7 +3,11 @@ package binlog
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -292,3 +296,48 @@ func serverTime(t *testing.T, db *sql.DB) time.Time {
 }
 
 func itoa(n uint64) string { return Position{File: File{Name: ":"}, Offset: n}.String()[2:] }
+
+// A machine that died leaves a dump behind, on a connection that nobody closes. The next
+// one that goes by the same id ends it, on both servers.
+func TestADumpEndsTheOlderOneOfItsID(t *testing.T) {
+	servers.Each(t, servers.Config{}, func(t *testing.T, d *servers.Database) {
+		pos := resolve(t, NewLive(liveConfig(d, 4010)), "now")
+		start := func(id uint32) net.Conn {
+			t.Helper()
+			s, err := Connect(t.Context(), liveConfig(d, id).Servers[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			settings, err := s.Settings(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := s.startDump(t.Context(), dumpRequest{serverID: id, from: pos, heartbeat: 100 * time.Millisecond, settings: settings})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return raw
+		}
+		// read tells whether the dump ends within a while.
+		read := func(c net.Conn, while time.Duration) (ended bool) {
+			t.Helper()
+			if err := c.SetReadDeadline(time.Now().Add(while)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := io.Copy(io.Discard, c)
+			return !errors.Is(err, os.ErrDeadlineExceeded)
+		}
+		older, other := start(4011), start(4012)
+		if read(older, 500*time.Millisecond) {
+			t.Fatal("a dump has ended though nobody has its id")
+		}
+		newer := start(4011)
+		if !read(older, 20*time.Second) {
+			t.Error("the older dump of the same id goes on")
+		}
+		if read(newer, 500*time.Millisecond) || read(other, 500*time.Millisecond) {
+			t.Error("another has ended with it")
+		}
+	})
+}
