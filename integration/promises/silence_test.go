@@ -139,12 +139,17 @@ func TestReplicaThatDoesNotLogIsSaid(t *testing.T) {
 			if err := replica.ReplicateFrom(t.Context(), first.Database); err != nil {
 				t.Fatal(err)
 			}
+			// The schema and the user come with what is replicated, a little later.
+			await(t, "the user is replicated", func() bool {
+				var users int
+				query := "SELECT COUNT(*) FROM mysql.user WHERE user = '" + user + "'"
+				if err := replica.DB().QueryRowContext(t.Context(), query).Scan(&users); err != nil {
+					t.Fatalf("%s: %v", query, err)
+				}
+				return users == 1
+			})
 			second := first.on(t, replica)
 			cfg := configure(t, from(second.url()), to(cluster("east", "servers", newCache(t).Addr())))
-			// The user comes with what is replicated, a little later.
-			await(t, "the user is replicated", func() bool {
-				return second.text(t, "SELECT COUNT(*) FROM mysql.user WHERE user = '"+user+"'") == "1"
-			})
 			daemon := cfg.daemon(t)
 			daemon.says(t, "the source is a replica that does not log what it replicates.*log_replica_updates = ON")
 			daemon.stop(t)
