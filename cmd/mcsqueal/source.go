@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -154,7 +155,7 @@ func (s *source) now(ctx context.Context) (binlog.Position, error) {
 }
 
 // daemonServerID is the id of a daemon's dump connection: the configured one, or
-// one derived from the host's name and state_dir.
+// one derived from the host's name and state_dir, which is there by now.
 func daemonServerID(c *config.Config, stateDir string) uint32 {
 	if c.Source.ServerID != 0 {
 		return c.Source.ServerID
@@ -162,6 +163,13 @@ func daemonServerID(c *config.Config, stateDir string) uint32 {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "" // then state_dir alone tells daemons apart
+	}
+	// The folder counts, however it is named: two daemons may both call theirs "state".
+	if path, err := filepath.Abs(stateDir); err == nil {
+		stateDir = path
+	}
+	if path, err := filepath.EvalSymlinks(stateDir); err == nil {
+		stateDir = path
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(host + "\x00" + stateDir)) // it never fails
