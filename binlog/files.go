@@ -75,26 +75,39 @@ func (f *Files) Run(ctx context.Context, h Handler) error {
 	if !errors.Is(err, io.EOF) {
 		return err
 	}
-	if p := &r.parser; p.state != idle {
-		start := p.tx.Start
-		return errors.Join(p.reset(), &CorruptError{File: p.input, Offset: r.offset,
-			What: fmt.Sprintf("expected the end of the transaction that began at offset %d, found the log's end: it is truncated or still being written", start)})
-	}
-	return nil
+	return r.whole("it is truncated or still being written")
 }
+
+// whole makes sure that no transaction is open where a log ends.
+func (r *filesReading) whole(hint string) error {
+	p := &r.parser
+	if p.state == idle {
+		return nil
+	}
+	start := p.tx.Start
+	return errors.Join(p.reset(), &CorruptError{File: p.input, Offset: r.offset,
+		What: fmt.Sprintf("expected the end of the transaction that began at offset %d, found the log's end: %s", start, hint)})
+}
+
+// goesOn is what whole says where another log follows. A server that crashed may leave
+// such a file, but so does a copy that is not whole, and then keys are missing.
+const goesOn = "it is truncated; if its server crashed there and this is all it wrote, read the logs behind it by themselves"
 
 // filesReading is one Run.
 type filesReading struct {
 	parser parser
 	next   string // what the log says of the file behind the one being read
 	format format
-	offset uint64
+	offset uint64 // how far the log has been read
 }
 
 // take hands a batch of events to the handler.
 func (r *filesReading) take(b *verified) error {
 	p := &r.parser
 	if b.begins {
+		if err := r.whole(goesOn); err != nil {
+			return err
+		}
 		p.input, r.next = "standard input", ""
 		if b.path != "-" {
 			p.input, r.next = b.path, logName(b.path)
@@ -121,6 +134,7 @@ func (r *filesReading) take(b *verified) error {
 				return err
 			}
 		}
+		r.offset = e.end
 	}
 	r.offset = b.offset
 	return p.h.Idle(b.offset)
@@ -130,6 +144,11 @@ func (r *filesReading) take(b *verified) error {
 func (r *filesReading) event(e *event) error {
 	p := &r.parser
 	if e.kind == typeFormatDescription {
+		if e.start == firstOffset {
+			if err := r.whole(goesOn); err != nil {
+				return err
+			}
+		}
 		f, err := parseFormat(e.header, e.body)
 		if err != nil {
 			return p.fail(e, err)

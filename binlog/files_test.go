@@ -237,7 +237,7 @@ func TestATruncatedLogIsReadUpToTheCut(t *testing.T) {
 					l := &listener{}
 					err := read(t, l, nil, path)
 					what := fmt.Sprintf("cut at %d", cut)
-					if slices.Contains(s.starts, cut) && (cut <= s.head() || slices.Contains(s.ends, cut)) || cut == len(s.log) {
+					if slices.Contains(s.starts, cut) && (cut > 4 && cut <= s.head() || slices.Contains(s.ends, cut)) || cut == len(s.log) {
 						// Nothing is missing that a reader could know of.
 						if err != nil {
 							t.Errorf("%s: %v", what, err)
@@ -331,6 +331,7 @@ func TestWhatIsNoLogIsRefused(t *testing.T) {
 		{"text", []byte("BEGIN;\nINSERT INTO t VALUES (1);\n"), 0, "not a binary log"},
 		{"empty", nil, 0, "found 0 bytes and the end"},
 		{"three bytes", log[:3], 0, "found 3 bytes and the end"},
+		{"the first four bytes alone", log[:4], 4, "expected a format description event, found the end"},
 		{"without a format description", headless, 4, "expected a format description event first"},
 		{"of version 3", change(4+19, 3), 4, "binary log version 3"},
 		{"an event smaller than its header", change(4+fde+9, 5, 0, 0, 0), uint64(4 + fde), "expected an event's size between"},
@@ -467,19 +468,47 @@ func TestProgressSaysHowMuchOfTheFilesHasBeenRead(t *testing.T) {
 	}
 }
 
-func TestATransactionLeftOpenByAFileIsBroken(t *testing.T) {
-	var first, second bytes.Buffer
-	w := binlogtest.NewWriter(&first, binlogtest.Config{})
-	w.Transaction(binlogtest.Tx{Statements: []binlogtest.Stmt{{Text: "whole"}}})
-	w.Transaction(binlogtest.Tx{Statements: []binlogtest.Stmt{{Text: "broken"}}, End: binlogtest.Broken})
-	w = binlogtest.NewWriter(&second, binlogtest.Config{})
-	w.Transaction(binlogtest.Tx{Statements: []binlogtest.Stmt{{Text: "behind"}}})
-	l := &listener{}
-	if err := read(t, l, slices.Concat(first.Bytes(), second.Bytes()), "-"); err != nil {
-		t.Fatal(err)
-	}
-	if len(l.ended) != 2 || len(l.warnings) != 1 || l.warnings[0].Kind != binlog.BrokenTransaction {
-		t.Errorf("%d transactions, warnings %v", len(l.ended), l.warnings)
+// What is missing from a file that is cut within a transaction is missed however much
+// follows: in the next file, or in the same one.
+func TestALogThatEndsWithinATransactionEndsTheReading(t *testing.T) {
+	for _, s := range samples(t, false) {
+		t.Run(s.name, func(t *testing.T) {
+			dir := t.TempDir()
+			cut, ok := filepath.Join(dir, "bin.000001"), filepath.Join(dir, "bin.000002")
+			if err := os.WriteFile(ok, s.log, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, at := range s.starts {
+				whole := at <= s.head() || slices.Contains(s.ends, at) || at == len(s.log)
+				if err := os.WriteFile(cut, s.log[:at], 0o600); err != nil {
+					t.Fatal(err)
+				}
+				for _, packing := range []struct {
+					name  string
+					stdin []byte
+					paths []string
+				}{
+					{cut, nil, []string{cut, ok}},
+					{"standard input", slices.Concat(s.log[:at], s.log), []string{"-"}},
+				} {
+					l := &listener{}
+					err := read(t, l, packing.stdin, packing.paths...)
+					what := fmt.Sprintf("%s cut at %d", packing.name, at)
+					switch {
+					case at == 4: // no log at all
+						if err == nil || len(l.ended) > 0 {
+							t.Errorf("%s: read %v, %v", what, l.ended, err)
+						}
+					case whole:
+						if want := slices.Concat(s.before(at), s.gtids); err != nil || !slices.Equal(want, l.ended) {
+							t.Errorf("%s: read %v, %v, expected %v", what, l.ended, err, want)
+						}
+					default:
+						s.checkCorrupt(t, what, err, l, packing.name, at)
+					}
+				}
+			}
+		})
 	}
 }
 

@@ -289,7 +289,7 @@ func (s *stream) begin() error {
 // description must follow.
 func (s *stream) anotherFile() bool {
 	const kind, sizeAt = 4 + 4, 4 + 9
-	if s.bare || s.need(len(magic)+headerSize) != nil || s.buf[s.lo+kind] != typeFormatDescription {
+	if s.bare || s.format.version == "" || s.need(len(magic)+headerSize) != nil || s.buf[s.lo+kind] != typeFormatDescription {
 		return false
 	}
 	if n := binary.LittleEndian.Uint32(s.buf[s.lo+sizeAt:]); n < 80 || n > 400 {

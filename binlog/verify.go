@@ -197,10 +197,13 @@ func (v *verifier) file(path string) error {
 			v.batch.add(lo, s.lo, start)
 		}
 		if err := s.next(&e); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
+			switch {
+			case !errors.Is(err, io.EOF):
+				return err
+			case s.format.version == "":
+				return s.corrupt("expected a format description event, found the end: the log is truncated", nil)
 			}
-			return err
+			return nil
 		}
 		switch {
 		case s.format.version == "":
