@@ -149,7 +149,7 @@ func TestAMistakeInAFlagNamesTheFlag(t *testing.T) {
 		{"a number", []string{"--catch-up=0"},
 			"--catch-up: is 0, and a cluster that falls behind could never catch up; write 1 or more"},
 		{"a tag", []string{"--tag=a", "--tag=b c"},
-			`--tag: "b c" cannot name a tag; use 1 to 64 letters, digits, underscores, dots and hyphens`},
+			`--tag: "b c" cannot name a tag; use 1 to 64 letters, digits, underscores, dots and hyphens, a letter or an underscore first`},
 		{"one of two sources", []string{"--source=mysql://u@a", "--source=mariadb://u@b"},
 			"--source: is mariadb, the first is mysql; a position in the log of one means nothing to the other"},
 		{"a router", []string{"--cluster=west=a:1,b"},

@@ -146,7 +146,9 @@ func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 
 		// Tags and rules.
 		{"a tag with a colon", "tags: [mc, 'mc:']\n",
-			`m.yaml:1: tags[1]: "mc:" cannot name a tag; use 1 to 64 letters, digits, underscores, dots and hyphens`},
+			`m.yaml:1: tags[1]: "mc:" cannot name a tag; use 1 to 64 letters, digits, underscores, dots and hyphens, a letter or an underscore first`},
+		{"a tag that begins with a digit", "tags:\n  - mc\n  - 1mc\n",
+			`m.yaml:3: tags[1]: "1mc" cannot name a tag; use 1 to 64 letters, digits, underscores, dots and hyphens, a letter or an underscore first`},
 		{"a tag twice", "tags: [mc, mc]\n",
 			`m.yaml:1: tags[1]: "mc" is there already; name each tag once`},
 		{"nothing to find keys by", "tags: []\n",

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/extract"
 )
 
 // Validate looks at the configuration as a whole, after file and flags, and returns
@@ -180,17 +181,13 @@ func (v *validator) visibility() {
 	}
 }
 
-// tagName is what can stand before a colon or an equals sign in a comment and not be
-// mistaken for something else.
-var tagName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
-
 func (v *validator) tags() {
 	tags := v.config.Tags
 	for i, tag := range tags {
 		path := fmt.Sprintf("tags[%d]", i)
 		switch {
-		case !tagName.MatchString(tag):
-			v.wrong(path, "%q cannot name a tag; use 1 to 64 letters, digits, underscores, dots and hyphens", clip(tag))
+		case !extract.ValidName(tag):
+			v.wrong(path, "%q cannot name a tag; use 1 to 64 letters, digits, underscores, dots and hyphens, a letter or an underscore first", clip(tag))
 		case slices.Contains(tags[:i], tag):
 			v.wrong(path, "%q is there already; name each tag once", tag)
 		}

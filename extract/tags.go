@@ -14,16 +14,14 @@ type Tags struct {
 	key   []byte // a key whose escapes are being decoded
 }
 
-// NewTags makes Tags for the given names: one at least, each once. A name has up
-// to 64 ASCII letters, digits, '_', '-' and '.' and begins with a letter or '_',
-// so that every form can write it as it is.
+// NewTags makes Tags for the given names: one at least, each once, each a ValidName.
 func NewTags(names []string) (*Tags, error) {
 	if len(names) == 0 {
 		return nil, errors.New("no tag name given")
 	}
 	t := &Tags{key: make([]byte, 0, maxKey+1)}
 	for _, name := range names {
-		if !validName(name) {
+		if !ValidName(name) {
 			return nil, fmt.Errorf("tag name %q: want 1 to 64 ASCII letters, digits, '_', '-', '.', a letter or '_' first", name)
 		}
 		if t.named([]byte(name)) {
@@ -34,7 +32,10 @@ func NewTags(names []string) (*Tags, error) {
 	return t, nil
 }
 
-func validName(name string) bool {
+// ValidName tells whether a tag can have that name: up to 64 ASCII letters, digits,
+// '_', '-' and '.', with a letter or '_' first, so that every form can write it as it
+// is.
+func ValidName(name string) bool {
 	const maxName = 64
 	if name == "" || len(name) > maxName {
 		return false
