@@ -58,6 +58,9 @@ type Config struct {
 	Save func(map[string]binlog.Position) error
 	// Spool keeps the keys of prepared XA transactions.
 	Spool *checkpoint.Spool
+	// Unserved are the positions of further clusters, which are not served now: what
+	// they need of the Spool stays.
+	Unserved []binlog.Position
 	// Drain is how long, once the reading has been told to end, what is in the Log
 	// may take to be acknowledged. 0: 10 s.
 	Drain   time.Duration
@@ -332,8 +335,11 @@ func (p *Pipeline) saveNow() error {
 	if err := p.keep(moved); err != nil {
 		return err
 	}
-	reaches := make([]checkpoint.Reach, 0, len(p.saved))
+	reaches := make([]checkpoint.Reach, 0, len(p.saved)+len(p.cfg.Unserved))
 	for _, at := range p.saved {
+		reaches = append(reaches, checkpoint.Reach{Saved: at})
+	}
+	for _, at := range p.cfg.Unserved {
 		reaches = append(reaches, checkpoint.Reach{Saved: at})
 	}
 	if err := p.cfg.Spool.Forget(reaches); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -40,8 +41,12 @@ func newRunCommand(env environment) *cobra.Command {
 				return err
 			}
 		}
+		clusters, err := c.Select(s.flags.Selected())
+		if err != nil {
+			return err
+		}
 		ctx := cmd.Context()
-		err = daemon(ctx, s, c)
+		err = daemon(ctx, s, c, clusters)
 		if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
 			return nil // told to stop before there was anything to drain
 		}
@@ -50,8 +55,9 @@ func newRunCommand(env environment) *cobra.Command {
 	return cmd
 }
 
-// runDaemon tails and delivers.
-func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
+// runDaemon tails and delivers to some of the configured clusters, or all; the others
+// keep their places.
+func runDaemon(ctx context.Context, s *settings, c *config.Config, clusters []config.Cluster) error {
 	logger := s.logger(c)
 	dir, err := s.stateDir(c)
 	if err != nil {
@@ -79,10 +85,10 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 		return err
 	}
 	warnAbout(src.settings, logger)
-	if err := probeActions(ctx, c.Clusters, logger); err != nil {
+	if err := probeActions(ctx, clusters, logger); err != nil {
 		return err
 	}
-	from, err := startOf(ctx, src, c, saved)
+	from, err := startOf(ctx, src, clusters, c.Start, saved)
 	if err != nil {
 		return err
 	}
@@ -91,7 +97,8 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	if err := store.Save(from); err != nil {
 		return err
 	}
-	starts := make([]binlog.Position, 0, len(from))
+	others := unserved(saved, from)
+	starts := slices.Clone(others)
 	for _, at := range from {
 		starts = append(starts, at)
 	}
@@ -99,7 +106,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 		return err
 	}
 	metrics := newRegistry()
-	d := deliverTo(c.Clusters, func(name string) binlog.Position { return from[name] }, nil, nil, memcache.NewMetrics(metrics), logger)
+	d := deliverTo(clusters, func(name string) binlog.Position { return from[name] }, nil, nil, memcache.NewMetrics(metrics), logger)
 	if c.OnGap != config.OnGapFlush {
 		for i := range d.clusters {
 			d.clusters[i].Flush = nil
@@ -107,7 +114,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	}
 	id := daemonServerID(c, dir)
 	p, err := pipeline.New(tailing(src, c, pipeline.Config{
-		Open: src.tail(id, c), Clusters: d.clusters, Save: store.Save, Spool: spool, Logger: logger,
+		Open: src.tail(id, c), Clusters: d.clusters, Save: store.Save, Spool: spool, Unserved: others, Logger: logger,
 		Metrics:  pipeline.NewMetrics(metrics),
 		Prepared: func(ctx context.Context, at binlog.Position) error { return src.live.Prepared(ctx, at, spool.XIDs()) },
 	}))
@@ -119,7 +126,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config) error {
 		return err
 	}
 	defer admin.close()
-	logger.Info("tailing", "source", src.live.Server().Address, "version", src.settings.Version, "clusters", len(c.Clusters), "server_id", id)
+	logger.Info("tailing", "source", src.live.Server().Address, "version", src.settings.Version, "clusters", len(clusters), "server_id", id)
 	err = p.Run(ctx)
 	for name, at := range p.Positions() {
 		logger.Info("stopped", "cluster", name, "position", at.String())
@@ -146,7 +153,7 @@ func checkSource(ctx context.Context, src *source, c *config.Config, logger *slo
 }
 
 // dryRunDaemon prints what runDaemon would delete, from where it would begin.
-func dryRunDaemon(ctx context.Context, s *settings, c *config.Config) error {
+func dryRunDaemon(ctx context.Context, s *settings, c *config.Config, clusters []config.Cluster) error {
 	logger := s.logger(c)
 	dir, err := s.stateDir(c)
 	if err != nil {
@@ -163,13 +170,13 @@ func dryRunDaemon(ctx context.Context, s *settings, c *config.Config) error {
 	if err := checkSource(ctx, src, c, logger); err != nil {
 		return err
 	}
-	from, err := startOf(ctx, src, c, saved)
+	from, err := startOf(ctx, src, clusters, c.Start, saved)
 	if err != nil {
 		return err
 	}
 	spool := checkpoint.TemporarySpool("")
 	defer func() { logClose(logger, spool.Close()) }()
-	d := printTo(s.env.stdout, c.Clusters, earliest(from), nil)
+	d := printTo(s.env.stdout, clusters, earliest(from), nil)
 	p, err := pipeline.New(tailing(src, c, pipeline.Config{
 		Open: src.tail(freshServerID(), c), Clusters: d.clusters, Spool: spool, Logger: logger,
 	}))

@@ -11,26 +11,26 @@ import (
 	"github.com/mcsqueal/mcsqueal/pipeline"
 )
 
-// startOf finds where each cluster begins: at its place in the checkpoint, or where
-// the configuration lets new ones begin. Without clusters, as a dry run may be, it
-// gives that place under no name.
-func startOf(ctx context.Context, src *source, c *config.Config, saved *checkpoint.Checkpoint) (map[string]binlog.Position, error) {
-	from := make(map[string]binlog.Position, len(c.Clusters))
-	fresh := make([]string, 0, len(c.Clusters))
-	for _, cluster := range c.Clusters {
+// startOf finds where each of the clusters begins: at its place in the checkpoint, or
+// where new ones begin. Without clusters, as a dry run may be, it gives that place under
+// no name.
+func startOf(ctx context.Context, src *source, clusters []config.Cluster, start binlog.Point, saved *checkpoint.Checkpoint) (map[string]binlog.Position, error) {
+	from := make(map[string]binlog.Position, len(clusters))
+	fresh := make([]string, 0, len(clusters))
+	for _, cluster := range clusters {
 		if at, ok := saved.Clusters[cluster.Name]; ok {
 			from[cluster.Name] = at
 		} else {
 			fresh = append(fresh, cluster.Name)
 		}
 	}
-	if len(c.Clusters) == 0 {
+	if len(clusters) == 0 {
 		fresh = append(fresh, "")
 	}
 	if len(fresh) == 0 {
 		return from, nil
 	}
-	at, err := src.live.Resolve(ctx, c.Start)
+	at, err := src.live.Resolve(ctx, start)
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +38,16 @@ func startOf(ctx context.Context, src *source, c *config.Config, saved *checkpoi
 		from[name] = at.Clone()
 	}
 	return from, nil
+}
+
+// unserved are the positions in the checkpoint of clusters that begin nowhere now.
+func unserved(saved *checkpoint.Checkpoint, from map[string]binlog.Position) (positions []binlog.Position) {
+	for name, at := range saved.Clusters {
+		if _, ok := from[name]; !ok {
+			positions = append(positions, at)
+		}
+	}
+	return positions
 }
 
 // earliest is the position that all of several have executed.
