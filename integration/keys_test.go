@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What cannot be a key is said, not more than once a second, and keeps its neighbours
-// from nothing.
+// What cannot be a key is said, for each reason and with its place, not more than once
+// a second, and keeps its neighbours from nothing.
 func TestBadKeysAreLeftOutAndTheirNeighboursDelivered(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, db *database) {
@@ -35,9 +35,11 @@ func TestBadKeysAreLeftOutAndTheirNeighboursDelivered(t *testing.T) {
 		}
 		s.settle(t, m)
 		mustBeThere(t, m, db.key("x"))
-		refused := daemon.said("a tag's key was refused")
-		if most := 1 + int(time.Since(began)/time.Second); len(refused) == 0 || len(refused) > most {
-			t.Errorf("%d lines about refused keys in %v, want 1 to %d", len(refused), time.Since(began), most)
+		for _, reason := range []string{"too_long", "control_byte", "bad_escape"} {
+			refused := daemon.said("a tag's key was refused.* reason=" + reason + " .* log=bin.[0-9]+ pos=[0-9]+ more=")
+			if most := 1 + int(time.Since(began)/time.Second); len(refused) == 0 || len(refused) > most {
+				t.Errorf("%d lines about keys refused for %q in %v, want 1 to %d", len(refused), reason, time.Since(began), most)
+			}
 		}
 		// The connection on which they would have done harm is the first one still.
 		if connected := daemon.said("msg=connected"); len(connected) != 1 {

@@ -13,6 +13,7 @@ import (
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/extract"
+	"github.com/mcsqueal/mcsqueal/sampling"
 )
 
 const (
@@ -26,8 +27,7 @@ const (
 	// longer one's keys go without a table: a copy of the largest event would be as much
 	// memory again.
 	maxPending = 4 << 20
-	// sampleEvery is how often at most a refused tag, or rows without their
-	// statement's text, are logged.
+	// sampleEvery is how often at most rows without their statement's text are logged.
 	sampleEvery = time.Second
 	// hurriedEvery is how often at most it is said that second deletes are early.
 	hurriedEvery = time.Minute
@@ -91,9 +91,9 @@ type reading struct {
 
 	onKey     func([]byte)
 	onRefused func(extract.Refusal)
-	sampled   rate.Sometimes // refused tags
-	textless  rate.Sometimes // rows without text
-	hurries   uint64         // of the Log, as far as told
+	sampled   sampling.Sampler // refused keys, by reason
+	textless  rate.Sometimes   // rows without text
+	hurries   uint64           // of the Log, as far as told
 	hurried   rate.Sometimes
 	rowless   rate.Sometimes // changes without rows to tables of rules
 	unserved  rate.Sometimes // keys of rules that cannot be had
@@ -117,7 +117,7 @@ func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 	r.collector = r.spool.NewCollector()
 	defer func() { _ = r.collector.Abort() }() // what it holds is read again
 	r.onKey, r.onRefused = r.key, r.refused
-	for _, s := range []*rate.Sometimes{&r.sampled, &r.textless, &r.rowless, &r.unserved} {
+	for _, s := range []*rate.Sometimes{&r.textless, &r.rowless, &r.unserved} {
 		*s = rate.Sometimes{Interval: sampleEvery}
 	}
 	r.hurried = rate.Sometimes{Interval: hurriedEvery}
@@ -364,14 +364,15 @@ func (r *reading) withRoom(do func() error) error {
 // refused takes note of what was meant as a key and is none.
 func (r *reading) refused(f extract.Refusal) {
 	r.metrics.refusedTags[f.Reason].Inc()
-	r.sampled.Do(func() {
-		what := "a tag's key was refused; its neighbours go out"
-		if r.cause == batcher.Rule {
-			what = "a rule's key was refused; its neighbours go out"
-		}
+	what := "a tag's key was refused; its neighbours go out"
+	if r.cause == batcher.Rule {
+		what = "a rule's key was refused; its neighbours go out"
+	}
+	if more, ok := r.sampled.Take(what + f.Reason.String()); ok {
 		//nolint:sloglint // one of two
-		r.logger.Warn(what, "reason", f.Reason.String(), "text", string(f.Text), "log", r.file.Name)
-	})
+		r.logger.Warn(what, "reason", f.Reason.String(), "text", string(f.Text),
+			"log", r.file.Name, "pos", r.start, "more", more)
+	}
 }
 
 // End implements binlog.Handler.

@@ -15,6 +15,7 @@ import (
 	"github.com/mcsqueal/mcsqueal/backoff"
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/mcconn"
+	"github.com/mcsqueal/mcsqueal/sampling"
 )
 
 // Config says what a Sink delivers to and how. Its fields are read only.
@@ -60,8 +61,6 @@ type Config struct {
 const (
 	defaultWindow     = mcconn.DefaultWindow
 	defaultRefusedMax = 100_000
-	// setAsideLogged is how often at most a key that can never be sent is logged.
-	setAsideLogged = time.Second
 )
 
 // Sink delivers what a cursor has to one router or server at a time.
@@ -72,7 +71,9 @@ type Sink struct {
 	// refusals of this cluster's caches, to be tried again; used by one session at
 	// a time.
 	refused refusedKeys
-	logged  rate.Sometimes
+	// aside and delayed choose which keys are logged that are set aside, and refused
+	// for now, by the reasons that the caches give.
+	aside, delayed sampling.Sampler
 	// probed are the targets that honour the action.
 	probed map[string]bool
 
@@ -96,7 +97,7 @@ func New(cfg Config) *Sink {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Logger = cfg.Logger.With("cluster", cfg.Cluster)
-	return &Sink{cfg: cfg, counters: cfg.Metrics.of(cfg.Cluster), logged: rate.Sometimes{Interval: setAsideLogged}, probed: make(map[string]bool)}
+	return &Sink{cfg: cfg, counters: cfg.Metrics.of(cfg.Cluster), probed: make(map[string]bool)}
 }
 
 // SetAside is how many keys were set aside: refused for good, and never sent
@@ -113,6 +114,7 @@ func (s *Sink) SetAside() uint64 {
 // (batcher.ErrFellOut). Whatever the caches and the network do, it goes on.
 func (s *Sink) Run(ctx context.Context, cursor *batcher.Cursor) error {
 	retry := backoff.Backoff{Max: 5 * time.Second}
+	defer s.logRest()
 	// What another cursor's keys were refused for comes again with this one.
 	s.refused = nil
 	for {
@@ -204,14 +206,24 @@ func (s *Sink) setKeyAside(key []byte, why string) {
 	s.mu.Lock()
 	s.setAside++
 	s.mu.Unlock()
-	s.logged.Do(func() {
-		s.cfg.Logger.Error("key set aside: it can never be deleted in this cluster", "key", string(key), "reason", why)
-	})
+	if more, ok := s.aside.Take(why); ok {
+		s.cfg.Logger.Error("key set aside: it can never be deleted in this cluster", "key", string(key), "reason", why, "more", more)
+	}
 }
 
 // logRefused says that the caches refuse a key for now.
 func (s *Sink) logRefused(command []byte, why string) {
-	s.logged.Do(func() {
-		s.cfg.Logger.Warn("key refused for now; it is tried again until it is taken", "key", string(keyOf(command)), "reason", why)
+	if more, ok := s.delayed.Take(why); ok {
+		s.cfg.Logger.Warn("key refused for now; it is tried again until it is taken", "key", string(keyOf(command)), "reason", why, "more", more)
+	}
+}
+
+// logRest says how many keys no line has told of yet.
+func (s *Sink) logRest() {
+	s.aside.Rest(func(why string, more int) {
+		s.cfg.Logger.Error("more keys set aside: they can never be deleted in this cluster", "keys", more, "reason", why)
+	})
+	s.delayed.Rest(func(why string, more int) {
+		s.cfg.Logger.Warn("more keys were refused for a while", "keys", more, "reason", why)
 	})
 }
