@@ -110,7 +110,7 @@ func (r *filesReading) take(b *verified) error {
 		}
 		p.input, r.next = "standard input", ""
 		if b.path != "-" {
-			p.input, r.next = b.path, logName(b.path)
+			p.input, r.next = b.path, LogName(b.path)
 		}
 	}
 	var e event
@@ -154,11 +154,13 @@ func (r *filesReading) event(e *event) error {
 			return p.fail(e, err)
 		}
 		r.format = f
+		name := r.next
+		r.next = "" // a log that follows in the same stream has a name of its own
 		server := ""
 		if f.flavor == MariaDB {
 			server = strconv.FormatUint(uint64(e.serverID), 10)
 		}
-		return p.enter(File{Name: r.next, Server: server, Created: f.created}, f.flavor)
+		return p.enter(File{Name: name, Server: server, Created: f.created}, f.flavor)
 	}
 	if r.format.checksum {
 		e.body = e.body[:len(e.body)-checksumSize]
@@ -173,8 +175,8 @@ func (r *filesReading) event(e *event) error {
 	return p.event(e)
 }
 
-// logName is the name the server knows a log file by.
-func logName(path string) string {
+// LogName is the name the server knows a log file by, if nobody has changed it.
+func LogName(path string) string {
 	name := filepath.Base(path)
 	for _, ext := range []string{".gz", ".zst", ".zstd"} {
 		name = strings.TrimSuffix(name, ext)

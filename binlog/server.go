@@ -391,28 +391,24 @@ func (s *Server) Distance(ctx context.Context, from, to Position) (int64, error)
 	if from.File.Name == "" {
 		return -1, nil
 	}
-	rows, err := s.Query(ctx, "SHOW BINARY LOGS")
+	logs, err := s.logFiles(ctx)
 	if err != nil {
 		return -1, err
 	}
 	distance, inside := int64(0), false
-	for _, r := range rows {
-		size, err := strconv.ParseInt(r[1], 10, 64)
-		if err != nil {
-			return -1, fmt.Errorf("%s: SHOW BINARY LOGS: size %q: %w", s.cfg.Address, r[1], err)
-		}
-		if r[0] == from.File.Name {
+	for _, log := range logs {
+		if log.name == from.File.Name {
 			inside = true
 			distance -= int64(from.Offset)
 		}
-		if r[0] == to.File.Name {
+		if log.name == to.File.Name {
 			if !inside {
 				return -1, nil
 			}
 			return distance + int64(to.Offset), nil
 		}
 		if inside {
-			distance += size
+			distance += log.size
 		}
 	}
 	return -1, nil
@@ -420,16 +416,35 @@ func (s *Server) Distance(ctx context.Context, from, to Position) (int64, error)
 
 // Logs lists the server's log files, oldest first.
 func (s *Server) Logs(ctx context.Context) ([]string, error) {
+	logs, err := s.logFiles(ctx)
+	names := make([]string, len(logs))
+	for i, log := range logs {
+		names[i] = log.name
+	}
+	return names, err
+}
+
+// logFile is one of a server's.
+type logFile struct {
+	name string
+	size int64
+}
+
+// logFiles lists them, oldest first; there is one at least.
+func (s *Server) logFiles(ctx context.Context) ([]logFile, error) {
 	rows, err := s.Query(ctx, "SHOW BINARY LOGS")
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, len(rows))
-	for _, r := range rows {
-		names = append(names, r[0])
+	logs := make([]logFile, len(rows))
+	for i, r := range rows {
+		logs[i].name = r[0]
+		if logs[i].size, err = strconv.ParseInt(r[1], 10, 64); err != nil {
+			return nil, fmt.Errorf("%s: SHOW BINARY LOGS: size %q: %w", s.cfg.Address, r[1], err)
+		}
 	}
-	if len(names) == 0 {
+	if len(logs) == 0 {
 		return nil, &SetupError{Source: s.cfg.Address, What: "the server has no binary log", Mend: mendLogBin}
 	}
-	return names, nil
+	return logs, nil
 }

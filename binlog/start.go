@@ -63,9 +63,13 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 	case PointOldest:
 		return l.scan(ctx, Position{File: File{Name: logs[0]}, Offset: firstOffset}, func(*Transaction) bool { return true })
 	case PointFile:
-		if !slices.Contains(logs, point.File) {
+		size, err := server.hasFile(ctx, point)
+		if err != nil {
+			return Position{}, err
+		}
+		if point.Offset > uint64(size) {
 			return Position{}, &GapError{Source: settings.Address, Position: Position{File: File{Name: point.File}, Offset: point.Offset},
-				What: fmt.Sprintf("it has the files %s to %s", logs[0], logs[len(logs)-1])}
+				What: fmt.Sprintf("its %s ends at offset %d", point.File, size)}
 		}
 		return l.scan(ctx, Position{File: File{Name: point.File}, Offset: firstOffset}, func(t *Transaction) bool { return t.End > point.Offset })
 	case PointTime:
@@ -86,6 +90,35 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 		return l.scan(ctx, from, func(t *Transaction) bool { return !time.UnixMicro(t.Time).Before(point.Time) })
 	}
 	return Position{}, errors.New("no position is given")
+}
+
+// HasFile is a *GapError if a point names a file that the server does not have. What
+// has no file is fine.
+func (l *Live) HasFile(ctx context.Context, point Point) error {
+	if point.Kind != PointFile {
+		return nil
+	}
+	server, err := Connect(ctx, l.Server())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }() // it has said what was asked
+	_, err = server.hasFile(ctx, point)
+	return err
+}
+
+// hasFile gives the size of the file that a point names.
+func (s *Server) hasFile(ctx context.Context, point Point) (size int64, err error) {
+	logs, err := s.logFiles(ctx)
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(logs, func(log logFile) bool { return log.name == point.File })
+	if i < 0 {
+		return 0, &GapError{Source: s.cfg.Address, Position: Position{File: File{Name: point.File}, Offset: point.Offset},
+			What: fmt.Sprintf("it has the files %s to %s", logs[0].name, logs[len(logs)-1].name)}
+	}
+	return logs[i].size, nil
 }
 
 // scan reads one file from its head and gives the position in front of the first

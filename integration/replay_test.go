@@ -178,6 +178,7 @@ func TestReplayGivesTheSameKeysFromServerAndFiles(t *testing.T) {
 			t.Errorf("lines (-from the server +from files):\n%s", diff)
 		}
 		t.Run("bounds", x.testBounds)
+		t.Run("bounds that say nothing", x.testBoundsThatSayNothing)
 		t.Run("packed", x.testPacked)
 		t.Run("delivery", x.testDelivery)
 		t.Run("broken files", x.testBrokenFiles)
@@ -211,11 +212,11 @@ func (x *stretch) check(t *testing.T, l line) {
 func (x *stretch) testBounds(t *testing.T) {
 	cfg := configure(t, x.db.url())
 	all := x.dry(t, cfg, "--from", "oldest")
-	// One transaction in the middle by its own places: it begins where its line says,
-	// and ends where the next begins.
+	// One transaction in the middle, by its own place: it begins where its line says.
 	i := slices.IndexFunc(all, func(l line) bool { return l.Key == x.db.key("b1") })
 	b := all[i]
-	end := all[i+3]
+	next := all[i+3]
+	place := fmt.Sprintf("file:%s:%d", b.Log, b.Pos)
 	for _, c := range []struct {
 		from, to string
 		want     []string
@@ -236,9 +237,12 @@ func (x *stretch) testBounds(t *testing.T) {
 		{x.between.when(), x.after.at(), x.second},
 		{x.between.at(), x.between.at(), nil},
 		{x.between.gtid(), x.between.gtid(), nil},
-		// The bound is inclusive: what ends at it, has its GTID or its time, comes out.
-		{fmt.Sprintf("file:%s:%d", b.Log, b.Pos), fmt.Sprintf("file:%s:%d", end.Log, end.Pos), x.db.keys("b1", "b2", "b3")},
-		{fmt.Sprintf("file:%s:%d", b.Log, b.Pos), "gtid:" + b.GTID, x.db.keys("b1", "b2", "b3")},
+		// The bound is inclusive: what begins at it, has its GTID or its time, comes out.
+		{place, place, x.db.keys("b1", "b2", "b3")},
+		{place, fmt.Sprintf("file:%s:%d", next.Log, next.Pos-1), x.db.keys("b1", "b2", "b3")},
+		{place, fmt.Sprintf("file:%s:%d", next.Log, next.Pos), x.db.keys("b1", "b2", "b3", "c1")},
+		{place, "gtid:" + b.GTID, x.db.keys("b1", "b2", "b3")},
+		{"oldest", fmt.Sprintf("file:%s:99999999", x.before.file), x.first},
 		{x.before.at(), "time:" + all[len(x.first)-1].Time.Format(time.RFC3339Nano), x.first},
 		{"time:" + all[len(x.first)].Time.Format(time.RFC3339Nano), "", x.second},
 	} {
@@ -258,6 +262,70 @@ func (x *stretch) testBounds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// testBoundsThatSayNothing gives bounds that cannot be applied to what is read: then
+// nothing is delivered, and the exit status says so.
+func (x *stretch) testBoundsThatSayNothing(t *testing.T) {
+	dir := t.TempDir()
+	renamed, all := filepath.Join(dir, "m"), filepath.Join(dir, x.before.file)
+	var joined []byte
+	for i, file := range x.files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := os.WriteFile(renamed, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		joined = append(joined, data...)
+	}
+	if err := os.WriteFile(all, joined, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign, own := "gtid:0-1-3", "mysql"
+	if !x.db.mysql() {
+		foreign, own = "gtid:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-3", "mariadb"
+	}
+	at := x.before.at()
+	for _, c := range []struct {
+		name   string
+		status int
+		args   []string
+		stdin  []byte
+		parts  []string
+	}{
+		{"from a file by another name", 2, []string{"--from", at, "--files", renamed}, nil, []string{"--from " + at, renamed, "gtid:SET"}},
+		{"to a file by another name", 2, []string{"--to", at, "--files", x.files[0], renamed}, nil, []string{"--to " + at, renamed}},
+		{"from a file of another log", 2, []string{"--from", "file:other.000001:4", "--files", x.files[0]}, nil, []string{"other.000001", x.files[0]}},
+		{"from a file in standard input", 2, []string{"--from", at, "--files", "-"}, joined, []string{"standard input has no name"}},
+		{"to a file in standard input", 2, []string{"--to", at, "--files", x.files[0], "-"}, joined, []string{"standard input has no name"}},
+		{"from another kind of server's GTIDs", 1, []string{"--from", foreign, "--files", x.files[0]}, nil, []string{"--from " + foreign, own, x.before.file}},
+		{"to another kind of server's GTIDs", 1, []string{"--to", foreign, "--files", x.files[0]}, nil, []string{"--to " + foreign, own, x.before.file}},
+		{"from another kind of server's GTIDs, of the server", 2, []string{"--from", foreign}, nil, []string{"--from " + foreign, "the source is " + own}},
+		{"to another kind of server's GTIDs, of the server", 2, []string{"--from", "oldest", "--to", foreign}, nil, []string{"--to " + foreign, "the source is " + own}},
+		{"from behind a file's end", 1, []string{"--from", fmt.Sprintf("file:%s:99999999", x.before.file)}, nil, []string{x.before.file + " ends at offset"}},
+		{"from a file the server lacks", 1, []string{"--from", "file:bin.999999:4"}, nil, []string{"bin.999999", "it has the files bin.0"}},
+		{"to a file the server lacks", 1, []string{"--from", "oldest", "--to", "file:bin.999999:4"}, nil, []string{"bin.999999", "it has the files bin.0"}},
+		{"to a file of another log, of the server", 1, []string{"--from", "oldest", "--to", "file:other.000001:4"}, nil, []string{"other.000001", "it has the files bin.0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := call{args: append([]string{"replay", "--dry-run", "--source", x.db.url(), x.mine()}, c.args...), stdin: bytes.NewReader(c.stdin)}.run(t)
+			p.failed(t, c.status, c.parts...)
+			if printed := p.stdout.String(); printed != "" {
+				t.Errorf("it printed %s", clip(printed))
+			}
+		})
+	}
+	// In one stream the log says the name of the file behind the first.
+	t.Run("from a file within another", func(t *testing.T) {
+		got := keysOf(t, x.dry(t, configure(t, x.db.url()), "--from", fmt.Sprintf("file:%s:4", x.after.file), "--files", all))
+		if diff := cmp.Diff(x.second, got); diff != "" {
+			t.Errorf("keys (-want +got):\n%s", diff)
+		}
+	})
 }
 
 // testPacked reads the files compressed, from standard input, and one by one.

@@ -34,7 +34,10 @@ func newReplayCommand(env environment) *cobra.Command {
 (- is standard input; gzip and zstd are read through). It ends at --to, or where the log
 ended when it started. It touches neither a running daemon's checkpoint nor its dump.
 
-POS is oldest, now, gtid:SET (everything not in SET), file:NAME:OFFSET or time:RFC3339.`,
+POS is oldest, now, gtid:SET (everything not in SET), file:NAME:OFFSET or time:RFC3339.
+What begins at --to, is in its SET or has its time is delivered still: of a line that
+--dry-run prints, log and pos name the place of its transaction for --from and --to alike.
+Bounds by file need the names that the server gave its files.`,
 		Example: `  mcsqueal replay --files bin.000001 --dry-run
   mcsqueal replay --config mcsqueal.yaml --from time:2026-01-02T15:04:05Z --cluster east`,
 	}
@@ -129,7 +132,7 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 	finished := showProgress(ctx, s.env.stderr, r.progress, line)
 	err = line.Run(ctx)
 	finished()
-	if err != nil {
+	if err := errors.Join(err, r.bounds.err); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -166,12 +169,16 @@ type replaying struct {
 	logger   *slog.Logger
 	from, to binlog.Point
 	start    binlog.Position // zero for files
+	bounds   bounds
 	// progress tells how many bytes of the log were read, of how many; -1: not known.
 	progress func() (read, total int64)
 }
 
 // files reads log files.
 func (r *replaying) files() (pipeline.Config, error) {
+	if err := errors.Join(checkFiles("--from", r.from, r.flags.files), checkFiles("--to", r.to, r.flags.files)); err != nil {
+		return pipeline.Config{}, err
+	}
 	files, err := binlog.NewFiles(r.flags.files, r.settings.env.stdin)
 	if err != nil {
 		return pipeline.Config{}, err
@@ -180,12 +187,16 @@ func (r *replaying) files() (pipeline.Config, error) {
 	r.progress = files.Progress
 	return pipeline.Config{
 		Open:   func() (pipeline.Source, *binlog.Visibility) { return pipeline.Files(files), nil },
-		Wanted: and(from(r.from), upTo(r.to)), Last: lastOf(r.to, nil, nil),
+		Wanted: r.bounds.wanted(from(r.from), upTo(r.to)), Last: r.bounds.last(lastOf(r.to, nil)),
 	}, nil
 }
 
 // server reads a server's log to where it ends now.
 func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
+	flavor := r.config.Source.All()[0].Flavor
+	if err := errors.Join(checkFlavor("--from", r.from, flavor), checkFlavor("--to", r.to, flavor)); err != nil {
+		return pipeline.Config{}, err
+	}
 	src, err := openSource(ctx, r.config, r.settings.env, r.logger)
 	if err != nil {
 		return pipeline.Config{}, err
@@ -199,6 +210,9 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 	pos, err := src.live.Resolve(ctx, r.from)
 	if err != nil {
 		return pipeline.Config{}, err
+	}
+	if err := src.live.HasFile(ctx, r.to); err != nil {
+		return pipeline.Config{}, fmt.Errorf("--to: %w", err)
 	}
 	end, err := src.live.Resolve(ctx, binlog.Point{Kind: binlog.PointNow})
 	if err != nil {
@@ -216,6 +230,6 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 	return pipeline.Config{
 		Open:      func() (pipeline.Source, *binlog.Visibility) { return live, visibility },
 		Impatient: true,
-		Wanted:    upTo(r.to), Last: lastOf(r.to, pos.GTIDs, &end),
+		Wanted:    r.bounds.wanted(upTo(r.to)), Last: r.bounds.last(lastOf(r.to, pos.GTIDs), endAt(end)),
 	}, nil
 }
