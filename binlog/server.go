@@ -317,8 +317,8 @@ func (s *Server) replica(ctx context.Context) (bool, error) {
 	return len(rows) == 1 && rows[0][0] != "", err
 }
 
-// mendText gives the statement that turns the text of statements on.
-func (s *Settings) mendText() string {
+// MendText gives the statement that turns the text of statements on.
+func (s *Settings) MendText() string {
 	if s.Flavor == MariaDB {
 		return "SET GLOBAL binlog_annotate_row_events = ON (and binlog_annotate_row_events = ON in the server's configuration)"
 	}
@@ -340,7 +340,7 @@ func (s *Settings) CheckText() error {
 	}
 	return &SetupError{Source: s.Address,
 		What: fmt.Sprintf("%s is OFF: the log holds rows without their statements' text, so no tag arrives", s.TextVariable),
-		Mend: s.mendText() + "; sessions that are already connected keep their old setting"}
+		Mend: s.MendText() + "; sessions that are already connected keep their old setting"}
 }
 
 // End is where the log ends now.

@@ -92,6 +92,41 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 	return Position{}, errors.New("no position is given")
 }
 
+// CheckSet is an error unless the server has executed all of a set of GTIDs that a
+// person named, and still has what follows it. It says what the server has instead.
+func (l *Live) CheckSet(ctx context.Context, set *GTIDSet) error {
+	server, err := Connect(ctx, l.Server())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }() // it has said what was asked
+	executed, purged, err := server.executed(ctx)
+	if err != nil {
+		return err
+	}
+	if missing := executed.Missing(set); !missing.Empty() {
+		return fmt.Errorf("%s has not executed all of gtid:%s: missing %s; it has executed gtid:%s, where now begins",
+			server.cfg.Address, set, missing, executed)
+	}
+	if server.Flavor == MariaDB {
+		// What it has purged stands at the head of what it has not.
+		logs, err := server.Logs(ctx)
+		if err != nil {
+			return err
+		}
+		head, err := l.at(server).head(ctx, logs[0])
+		if err != nil {
+			return err
+		}
+		purged = head.GTIDs
+	}
+	if missing := set.Missing(purged); !missing.Empty() {
+		return fmt.Errorf("%s has purged some of what follows gtid:%s: missing %s; its log begins behind gtid:%s, where oldest begins",
+			server.cfg.Address, set, missing, purged)
+	}
+	return nil
+}
+
 // HasFile is a *GapError if a point names a file that the server does not have. What
 // has no file is fine.
 func (l *Live) HasFile(ctx context.Context, point Point) error {
@@ -116,7 +151,7 @@ func (s *Server) hasFile(ctx context.Context, point Point) (size int64, err erro
 	i := slices.IndexFunc(logs, func(log logFile) bool { return log.name == point.File })
 	if i < 0 {
 		return 0, &GapError{Source: s.cfg.Address, Position: Position{File: File{Name: point.File}, Offset: point.Offset},
-			What: fmt.Sprintf("it has the files %s to %s", logs[0].name, logs[len(logs)-1].name)}
+			What: fmt.Sprintf("it has the files %s to %s, where oldest and now are", logs[0].name, logs[len(logs)-1].name)}
 	}
 	return logs[i].size, nil
 }

@@ -128,7 +128,7 @@ func TestSourceWithoutStatementTextIsRefused(t *testing.T) {
 			lost := db.key("lost")
 			fill(t, m, lost)
 			old.commit(t, lost)
-			daemon.says(t, "rows without their statement's text")
+			daemon.says(t, "rows without their statement's text.* mend=\""+statement)
 			db.session(t).settle(t, m)
 			mustBeThere(t, m, lost)
 			daemon.stop(t)

@@ -46,6 +46,9 @@ type Config struct {
 	CatchUp int
 	// Tags are the names of the tags; at least one.
 	Tags []string
+	// MendText is the statement that turns the text of statements on, for a warning
+	// about rows that come without.
+	MendText string
 	// Rules derive keys from rows.
 	Rules []extract.Rule
 	// LogBytes bounds all Logs together; 0 is 64 MiB. Each private reading has a
@@ -197,7 +200,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		select {
 		case <-delivered:
 		case <-time.After(p.cfg.Drain):
-			p.cfg.Logger.Warn("stopping with keys undelivered; they are read again at the next start")
+			if p.cfg.Save != nil {
+				p.cfg.Logger.Warn("stopping with keys undelivered; they are read again at the next start")
+			} else {
+				p.cfg.Logger.Warn("stopping with keys undelivered")
+			}
 		}
 	}
 	p.stopReading()
@@ -380,7 +387,7 @@ func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error
 	return &stream{
 		pos: from.Clone(), visibility: visibility, private: private, lanes: make(map[*lane]struct{}),
 		reading: &reading{
-			source: source, log: log, w: log.Writer(), tags: tags, rules: rules,
+			source: source, log: log, w: log.Writer(), tags: tags, rules: rules, mendText: p.cfg.MendText,
 			spool: p.cfg.Spool, strict: p.cfg.Save != nil,
 			visibility: visibility, metrics: p.cfg.Metrics, logger: p.cfg.Logger, read: &p.read,
 			wanted: p.cfg.Wanted, last: p.cfg.Last, impatient: p.cfg.Impatient,

@@ -278,8 +278,10 @@ func (p *Pipeline) mend(ctx context.Context, l *lane, gap *binlog.GapError) erro
 	case c.Flush == nil || p.cfg.Now == nil:
 		c.parked = gap
 		p.cfg.Metrics.gaps.WithLabelValues(c.Name).Inc()
-		logger.Error("a gap: this cluster stops until somebody decides; the others go on", "error", gap,
-			"ways_on", "mend the source; or flush its caches and: mcsqueal checkpoint set --cluster "+c.Name+" --to now; or run with --on-gap flush")
+		if p.cfg.Save != nil { // else there is no place that could be changed
+			logger.Error("a gap: this cluster stops until somebody decides; the others go on", "error", gap,
+				"ways_on", "mend the source; or flush its caches and: mcsqueal checkpoint set --cluster "+c.Name+" --to now; or run with --on-gap flush")
+		}
 		return fmt.Errorf("cluster %s: %w", c.Name, gap)
 	default:
 		if at := l.at(); c.mended > 0 && at.Equal(c.resume()) {

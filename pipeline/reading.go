@@ -36,14 +36,16 @@ const (
 // reading fills one Log from a source. It is the binlog.Handler of that source:
 // its methods are called by the one goroutine that reads.
 type reading struct {
-	source  Source
-	log     *batcher.Log
-	w       *batcher.Writer
-	tags    *extract.Tags  // nil: no text is looked at
-	rules   *extract.Rules // nil: no row is looked at
-	lexing  extract.Lexing // where the log does not say the session's: the source's
-	metrics *Metrics
-	logger  *slog.Logger
+	source Source
+	log    *batcher.Log
+	w      *batcher.Writer
+	tags   *extract.Tags  // nil: no text is looked at
+	rules  *extract.Rules // nil: no row is looked at
+	lexing extract.Lexing // where the log does not say the session's: the source's
+	// mendText is the statement that turns the text of statements on.
+	mendText string
+	metrics  *Metrics
+	logger   *slog.Logger
 	// wanted, if set, tells whether a transaction is to be read at all.
 	wanted func(t *binlog.Transaction, f binlog.File) bool
 	// last, if set, tells whether the reading ends behind a transaction.
@@ -278,7 +280,7 @@ func (r *reading) Rows(rows *binlog.Rows) error {
 		r.metrics.textless.Inc()
 		r.textless.Do(func() {
 			r.logger.Warn("rows without their statement's text: tags in it are not seen; a session has the text turned off, or the server did when they were written",
-				"log", r.file.Name, "pos", r.start)
+				"log", r.file.Name, "pos", r.start, "mend", r.mendText)
 		})
 	}
 	if rows.StatementEnd {

@@ -104,6 +104,7 @@ func (d *delivery) add(c config.Cluster, from binlog.Position, cfg memcache.Conf
 	}
 	targets := [][]string{c.Routers}
 	if len(c.Servers) > 0 {
+		cfg.Servers = true
 		// Each server gets every delete.
 		targets = nil
 		for _, server := range c.Servers {

@@ -132,6 +132,10 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 	finished := showProgress(ctx, s.env.stderr, r.progress, line)
 	err = line.Run(ctx)
 	finished()
+	if gap := (*binlog.GapError)(nil); errors.Is(err, pipeline.ErrAllParked) && errors.As(err, &gap) {
+		// Nobody waits for a decision: there is less than was asked for.
+		err = fmt.Errorf("%w; --from oldest begins where its log does now", gap)
+	}
 	if err := errors.Join(err, r.bounds.err); err != nil {
 		return err
 	}
@@ -186,8 +190,9 @@ func (r *replaying) files() (pipeline.Config, error) {
 	files.KeepRows = len(r.config.Rules) > 0
 	r.progress = files.Progress
 	return pipeline.Config{
-		Open:   func() (pipeline.Source, *binlog.Visibility) { return pipeline.Files(files), nil },
-		Wanted: r.bounds.wanted(from(r.from), upTo(r.to)), Last: r.bounds.last(lastOf(r.to, nil)),
+		Open:     func() (pipeline.Source, *binlog.Visibility) { return pipeline.Files(files), nil },
+		MendText: "binlog_rows_query_log_events = ON (MySQL) or binlog_annotate_row_events = ON (MariaDB), where they are written",
+		Wanted:   r.bounds.wanted(from(r.from), upTo(r.to)), Last: r.bounds.last(lastOf(r.to, nil)),
 	}, nil
 }
 
@@ -209,7 +214,12 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 	}
 	pos, err := src.live.Resolve(ctx, r.from)
 	if err != nil {
-		return pipeline.Config{}, err
+		return pipeline.Config{}, fmt.Errorf("--from: %w", err)
+	}
+	if r.from.Kind == binlog.PointGTID {
+		if err := src.live.CheckSet(ctx, pos.GTIDs); err != nil {
+			return pipeline.Config{}, fmt.Errorf("--from: %w", err)
+		}
 	}
 	if err := src.live.HasFile(ctx, r.to); err != nil {
 		return pipeline.Config{}, fmt.Errorf("--to: %w", err)
@@ -230,6 +240,7 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 	return pipeline.Config{
 		Open:      func() (pipeline.Source, *binlog.Visibility) { return live, visibility },
 		Impatient: true,
+		MendText:  src.settings.MendText(),
 		Wanted:    r.bounds.wanted(upTo(r.to)), Last: r.bounds.last(lastOf(r.to, pos.GTIDs), endAt(end)),
 	}, nil
 }

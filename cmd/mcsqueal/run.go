@@ -139,6 +139,7 @@ func tailing(src *source, c *config.Config, p pipeline.Config) pipeline.Config {
 	p.Impatient = true
 	p.Distance, p.Verify, p.Now = src.distance, src.live.Verify, src.now
 	p.CatchUp, p.Tags, p.Rules, p.LogBytes = c.CatchUp, c.Tags, rulesOf(c), int64(c.LogBytes)
+	p.MendText = src.settings.MendText()
 	return p
 }
 
@@ -184,7 +185,11 @@ func dryRunDaemon(ctx context.Context, s *settings, c *config.Config, clusters [
 		return err
 	}
 	logger.Info("dry run: printing what would be deleted", "source", src.live.Server().Address, "version", src.settings.Version)
-	return p.Run(ctx)
+	err = p.Run(ctx)
+	if gap := (*binlog.GapError)(nil); errors.Is(err, pipeline.ErrAllParked) && errors.As(err, &gap) {
+		return fmt.Errorf("%w: %w", pipeline.ErrAllParked, gap) // of no cluster by its name
+	}
+	return err
 }
 
 func logClose(logger *slog.Logger, err error) {

@@ -101,7 +101,7 @@ func TestMissingStatementTextIsSaid(t *testing.T) {
 		key := db.key("unnamed")
 		fill(t, m, key)
 		c.commit(t, key)
-		daemon.says(t, "rows without their statement's text: tags in it are not seen.*log=bin")
+		daemon.says(t, "rows without their statement's text: tags in it are not seen.*log=bin.* mend=\"SET (PERSIST|GLOBAL) "+setting+" = ON")
 		db.settle(t, m)
 		mustBeThere(t, m, key)
 

@@ -46,7 +46,8 @@ type daemon struct {
 // torture was one.
 var experiences = []struct{ name, says string }{
 	{"source lost", `msg="the source is lost`},
-	{"router or server lost", `msg="router lost`},
+	{"router lost", `msg="router lost`},
+	{"server lost", `msg="server lost`},
 	{"a key refused", `msg="key refused for now`},
 	{"fell out of the Log", `msg="a whole Log behind`},
 	{"caught up and joined again", `msg="caught up; joining`},

@@ -26,6 +26,8 @@ type Config struct {
 	// suffices: the next takes over when one fails. A cluster of plain servers,
 	// each of which is to get every delete, takes a Sink for each.
 	Targets []string
+	// Servers: the targets are servers and not routers, for the log.
+	Servers bool
 	// Protocol is meta, text or, as its zero value, to be asked for.
 	Protocol mcconn.Protocol
 	// Prefix is put before every key. One that begins and ends with a slash is a
@@ -67,15 +69,14 @@ const (
 type Sink struct {
 	cfg      Config
 	counters counters
-	target   int // index into cfg.Targets of the one in use
+	targets  []target // those of cfg
+	current  int      // index of the one in use
 	// refusals of this cluster's caches, to be tried again; used by one session at
 	// a time.
 	refused refusedKeys
 	// aside and delayed choose which keys are logged that are set aside, and refused
 	// for now, by the reasons that the caches give.
 	aside, delayed sampling.Sampler
-	// probed are the targets that honour the action.
-	probed map[string]bool
 
 	mu       sync.Mutex // guards what follows
 	setAside uint64
@@ -97,7 +98,11 @@ func New(cfg Config) *Sink {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Logger = cfg.Logger.With("cluster", cfg.Cluster)
-	return &Sink{cfg: cfg, counters: cfg.Metrics.of(cfg.Cluster), probed: make(map[string]bool)}
+	s := &Sink{cfg: cfg, counters: cfg.Metrics.of(cfg.Cluster), targets: make([]target, len(cfg.Targets))}
+	for i, address := range cfg.Targets {
+		s.targets[i].address = address
+	}
+	return s
 }
 
 // SetAside is how many keys were set aside: refused for good, and never sent
@@ -118,28 +123,60 @@ func (s *Sink) Run(ctx context.Context, cursor *batcher.Cursor) error {
 	// What another cursor's keys were refused for comes again with this one.
 	s.refused = nil
 	for {
+		var held time.Duration
 		conn, err := s.dial(ctx)
 		if err == nil {
+			began := time.Now()
+			s.targets[s.current].reached = began
 			var done bool
 			done, err = s.deliver(ctx, cursor, conn, &retry)
 			conn.Close()
 			if done {
 				return err
 			}
+			held = time.Since(began)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		s.counters.lost.Inc()
 		s.fail(err)
-		lost := s.cfg.Targets[s.target]
-		s.target = (s.target + 1) % len(s.cfg.Targets)
-		s.cfg.Logger.Warn("router lost; all that it has not acknowledged goes out again",
-			"router", lost, "next", s.cfg.Targets[s.target], "error", err)
+		lost := &s.targets[s.current]
+		s.current = (s.current + 1) % len(s.targets)
+		if lost.outage.failed(time.Now(), held) {
+			s.logLost(lost, err)
+		}
 		cursor.Rewind()
 		if err := retry.Wait(ctx); err != nil {
 			return err
 		}
+	}
+}
+
+// kind is what the log calls a target.
+func (s *Sink) kind() string {
+	if s.cfg.Servers {
+		return "server"
+	}
+	return "router"
+}
+
+// logLost says that a target has failed, after its failures were counted.
+func (s *Sink) logLost(t *target, err error) {
+	attrs := []any{s.kind(), t.address, "failures", t.outage.failures}
+	if len(s.targets) > 1 {
+		attrs = append(attrs, "next", s.targets[s.current].address)
+	}
+	attrs = append(attrs, "error", err)
+	switch {
+	case t.reached.IsZero() && s.cfg.Servers:
+		s.cfg.Logger.Warn("server cannot be reached; it is tried again until it can", attrs...)
+	case t.reached.IsZero():
+		s.cfg.Logger.Warn("router cannot be reached; it is tried again until one can", attrs...)
+	case s.cfg.Servers:
+		s.cfg.Logger.Warn("server lost; all that it has not acknowledged goes out again", attrs...)
+	default:
+		s.cfg.Logger.Warn("router lost; all that it has not acknowledged goes out again", attrs...)
 	}
 }
 
@@ -150,23 +187,24 @@ func (s *Sink) fail(err error) {
 }
 
 func (s *Sink) dial(ctx context.Context) (*mcconn.Conn, error) {
-	if target := s.cfg.Targets[s.target]; !s.probed[target] {
-		if err := probe(ctx, &s.cfg, target); err != nil {
+	t := &s.targets[s.current]
+	if !t.probed {
+		if err := probe(ctx, &s.cfg, t.address); err != nil {
 			return nil, err
 		}
-		s.probed[target] = true
+		t.probed = true
 	}
 	conn, err := mcconn.Dial(ctx, mcconn.Config{
-		Address: s.cfg.Targets[s.target], Protocol: s.cfg.Protocol, Window: s.cfg.Window,
+		Address: t.address, Protocol: s.cfg.Protocol, Window: s.cfg.Window,
 		Timeout: s.cfg.Timeout, TLS: s.cfg.TLS, Dial: s.cfg.Dial,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if s.cfg.Protocol == mcconn.Auto {
-		s.cfg.Logger.Info("connected", "router", conn.Address(), "protocol", conn.Protocol().String(), "version", conn.Version())
+		s.cfg.Logger.Info("connected", s.kind(), conn.Address(), "protocol", conn.Protocol().String(), "version", conn.Version())
 	} else {
-		s.cfg.Logger.Info("connected", "router", conn.Address(), "version", conn.Version())
+		s.cfg.Logger.Info("connected", s.kind(), conn.Address(), "version", conn.Version())
 	}
 	return conn, nil
 }
