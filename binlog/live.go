@@ -481,7 +481,7 @@ func (s *Server) register(ctx context.Context, serverID uint32) error {
 		return fmt.Errorf("register at %s: %w", s.cfg.Address, rootCause(err))
 	}
 	if _, err := s.conn.ReadOKPacket(); err != nil {
-		return fmt.Errorf("register at %s: %w", s.cfg.Address, s.cfg.explain(rootCause(err)))
+		return fmt.Errorf("register at %s: %w", s.cfg.Address, s.explainRegister(ctx, rootCause(err)))
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (l *Live) Prepared(ctx context.Context, from Position, known []XID) error {
 		var my *mysql.MyError
 		if errors.As(err, &my) && (my.Code == errXADenied || my.Code == errSpecificDenied) {
 			l.cfg.Logger.Warn("it cannot be found out whether XA transactions are prepared; a commit of one whose keys are not known will be a gap",
-				"mend", fmt.Sprintf("GRANT XA_RECOVER_ADMIN ON *.* TO '%s'@'%%'", l.Server().User), "error", err)
+				"mend", "GRANT XA_RECOVER_ADMIN ON *.* TO "+server.account(ctx), "error", err)
 			return nil
 		}
 		return err
@@ -55,7 +55,7 @@ const errXADenied = 1401 // ER_XAER_RMERR: what XA RECOVER says without XA_RECOV
 
 // recoverXA lists the transactions that are prepared now.
 func (s *Server) recoverXA(ctx context.Context) ([]XID, error) {
-	rows, err := s.Query(ctx, "XA RECOVER")
+	rows, err := s.run(ctx, s.cfg.timeout(), "XA RECOVER") // whoever calls it knows what is missing
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,8 @@ type ServerConfig struct {
 	// Address is host:port, or a Unix socket's path.
 	Address        string
 	User, Password string
+	// PasswordFrom says where the password is from, for errors; it may be empty.
+	PasswordFrom string
 	// TLS, if set, is used for every connection; a server without it is an error.
 	TLS *tls.Config
 	// Dial, if set, replaces net.Dialer's DialContext.
@@ -73,10 +75,11 @@ func Connect(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, cfg.timeout())
 	defer cancel()
 	// The library's handshake knows no context: the connection's deadline bounds it.
-	var raw net.Conn
+	var raw *greeting
 	stop := func() bool { return true }
 	conn, err := client.ConnectWithDialer(ctx, "", cfg.Address, cfg.User, cfg.Password, "",
 		func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -84,9 +87,9 @@ func Connect(ctx context.Context, cfg ServerConfig) (*Server, error) {
 			if err != nil {
 				return nil, err
 			}
-			raw = c
+			raw = &greeting{Conn: c}
 			stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-			return c, nil
+			return raw, nil
 		},
 		func(c *client.Conn) error {
 			if cfg.TLS != nil {
@@ -102,7 +105,13 @@ func Connect(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		if ctx.Err() != nil && !errors.As(err, new(*mysql.MyError)) {
 			err = context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("connect to %s as %s: %w", cfg.Address, cfg.User, cfg.explain(rootCause(err)))
+		err = cfg.explainLogin(rootCause(err))
+		if raw != nil && caller.Err() == nil {
+			if what, ok := raw.stranger(err); ok {
+				err = fmt.Errorf("%s: %w", what, err)
+			}
+		}
+		return nil, fmt.Errorf("connect to %s as %s: %w", cfg.Address, cfg.User, err)
 	}
 	_ = raw.SetDeadline(time.Time{})
 	// MariaDB puts 5.5.5- in front, for old replicas' sake.
@@ -132,42 +141,6 @@ func rootCause(err error) error {
 	return err
 }
 
-// Codes of the server's errors (MySQL's "Server Error Message Reference"; MariaDB's are the same).
-const (
-	errDBAccessDenied    = 1044
-	errAccessDenied      = 1045
-	errFatalReadingLog   = 1236
-	errSpecificDenied    = 1227
-	errParse             = 1064
-	errNoBinaryLogging   = 1381
-	errTableAccessDenied = 1142
-)
-
-// explain adds the statement that mends a refusal.
-func (c *ServerConfig) explain(err error) error {
-	var my *mysql.MyError
-	if !errors.As(err, &my) {
-		return err
-	}
-	user := c.User
-	switch my.Code {
-	case errAccessDenied, errDBAccessDenied:
-		return &SetupError{Source: c.Address, What: "the server refuses the login", Err: err,
-			Mend: fmt.Sprintf("CREATE USER '%s'@'%%' IDENTIFIED BY '…'; %s (and see that the password in MCSQUEAL_PASSWORD or password_file is its)", user, grant(user))}
-	case errSpecificDenied, errTableAccessDenied:
-		return &SetupError{Source: c.Address, What: "the user lacks a privilege", Err: err, Mend: grant(user)}
-	case errNoBinaryLogging:
-		return &SetupError{Source: c.Address, What: "the binary log is off", Err: err, Mend: mendLogBin}
-	}
-	return err
-}
-
-const mendLogBin = "log_bin = bin and a server_id in the server's configuration, then a restart"
-
-func grant(user string) string {
-	return fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '%s'@'%%'", user)
-}
-
 // Close ends the connection.
 func (s *Server) Close() error { return s.conn.Close() }
 
@@ -179,6 +152,15 @@ func (s *Server) Query(ctx context.Context, sql string) ([][]string, error) {
 // QueryWithin is Query with a bound of its own on how long the statement may
 // take. When the bound or the context ends it, the connection is of no more use.
 func (s *Server) QueryWithin(ctx context.Context, d time.Duration, sql string) ([][]string, error) {
+	rows, err := s.run(ctx, d, sql)
+	if err != nil && ctx.Err() == nil {
+		err = s.explain(ctx, err)
+	}
+	return rows, err
+}
+
+// run is QueryWithin, and explains nothing.
+func (s *Server) run(ctx context.Context, d time.Duration, sql string) ([][]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -192,7 +174,7 @@ func (s *Server) QueryWithin(ctx context.Context, d time.Duration, sql string) (
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("%s: %s: %w", s.cfg.Address, sql, s.cfg.explain(rootCause(err)))
+		return nil, fmt.Errorf("%s: %s: %w", s.cfg.Address, sql, rootCause(err))
 	}
 	defer r.Close()
 	if r.Resultset == nil {
@@ -303,7 +285,7 @@ func (s *Server) replica(ctx context.Context) (bool, error) {
 	if s.Flavor == MariaDB {
 		sql = "SHOW ALL SLAVES STATUS"
 	}
-	rows, err := s.Query(ctx, sql)
+	rows, err := s.run(ctx, s.cfg.timeout(), sql)
 	var my *mysql.MyError
 	if err == nil || !errors.As(err, &my) || my.Code != errSpecificDenied && my.Code != errParse {
 		return len(rows) > 0, err

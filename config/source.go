@@ -58,3 +58,16 @@ func (s Source) Password(getenv func(string) string) (string, error) {
 	}
 	return password, nil
 }
+
+// PasswordFrom says where Password finds it, for error messages; empty where nowhere.
+func (s Source) PasswordFrom(getenv func(string) string) string {
+	switch {
+	case getenv(PasswordVariable) != "" && s.PasswordFile != "":
+		return PasswordVariable + ", which goes before password_file"
+	case getenv(PasswordVariable) != "":
+		return PasswordVariable
+	case s.PasswordFile != "":
+		return "password_file " + s.PasswordFile
+	}
+	return ""
+}

@@ -22,10 +22,20 @@ func TestSetUpErrorsSayWhatMendsThem(t *testing.T) {
 		reader := db.schema + "_reader"
 		s.exec(t, fmt.Sprintf("CREATE USER '%s'@'%%' IDENTIFIED BY '%s'", reader, password))
 		s.exec(t, fmt.Sprintf("GRANT REPLICATION CLIENT ON *.* TO '%s'@'%%'", reader))
+		// An account for one host is not the one for every host.
+		local := db.schema + "_local"
+		s.exec(t, fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s'", local, password))
+		s.exec(t, fmt.Sprintf("CREATE USER '%s'@'%%' IDENTIFIED BY 'another'", local))
+		secret := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(secret, []byte("wrong\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		as := func(name string) string { return strings.Replace(db.url(), user+"@", name+"@", 1) }
 		grant := func(name string) string {
 			return fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '%s'@'%%'", name)
 		}
+		grantLocal := strings.Replace(grant(local), "%", "127.0.0.1", 1)
+		const refused = "the server refuses the login"
 		wrong, right := "mariadb", "mysql"
 		if !db.mysql() {
 			wrong, right = right, wrong
@@ -37,11 +47,15 @@ func TestSetUpErrorsSayWhatMendsThem(t *testing.T) {
 			parts []string
 		}{
 			{"the other kind of server", strings.Replace(db.url(), right, wrong, 1), nil, []string{"says " + wrong, "is " + right, right + "://"}},
-			{"a wrong password", db.url(), []string{"MCSQUEAL_PASSWORD=wrong"}, []string{"refuses the login", "MCSQUEAL_PASSWORD", "password_file", grant(user)}},
-			{"no password", db.url(), []string{"MCSQUEAL_PASSWORD="}, []string{"refuses the login", "MCSQUEAL_PASSWORD"}},
-			{"no such user", as("nobody"), nil, []string{"refuses the login", "CREATE USER 'nobody'@'%'"}},
-			{"no privilege at all", as(bare), nil, []string{grant(bare)}},
-			{"no privilege to replicate", as(reader), nil, []string{grant(reader)}},
+			{"a wrong password", db.url(), []string{"MCSQUEAL_PASSWORD=wrong"}, []string{
+				refused + ": is the password right? It came from MCSQUEAL_PASSWORD (", "mend it with: the account's password in MCSQUEAL_PASSWORD or password_file; or,",
+				"CREATE USER 'mcsqueal'@'127.0.0.1' IDENTIFIED BY",
+			}},
+			{"no password", db.url(), []string{"MCSQUEAL_PASSWORD="}, []string{refused + ", for which no password was given", "MCSQUEAL_PASSWORD"}},
+			{"no such user", as("nobody"), nil, []string{refused, "CREATE USER 'nobody'@'127.0.0.1'"}},
+			{"no privilege at all", as(bare), nil, []string{"lacks", grant(bare)}},
+			{"no privilege at all, of one host", as(local), nil, []string{"lacks", grantLocal}},
+			{"no privilege to replicate", as(reader), nil, []string{"the account '" + reader + "'@'%' lacks the privilege REPLICATION SLAVE", grant(reader)}},
 			{"nobody there", strings.Replace(db.url(), db.Addr(), "127.0.0.1:1", 1), nil, []string{"127.0.0.1:1", "refused"}},
 			{"no such socket", fmt.Sprintf("%s://%s@/?socket=/nonexistent/sock", right, user), nil, []string{"/nonexistent/sock", "no such file"}},
 		} {
@@ -52,7 +66,15 @@ func TestSetUpErrorsSayWhatMendsThem(t *testing.T) {
 				call{args: []string{"replay", "--dry-run", "--from", "oldest", "--config", cfg.path}, env: c.env}.run(t).failed(t, 1, c.parts...)
 			})
 		}
-		// The statement does mend it.
+		for _, c := range []struct{ variable, from string }{
+			{"", "password_file " + secret}, {"wrong", "MCSQUEAL_PASSWORD, which goes before password_file"},
+		} {
+			call{args: []string{"replay", "--dry-run", "--from", "oldest", "--source", db.url(), "--password-file", secret}, env: []string{"MCSQUEAL_PASSWORD=" + c.variable}}.
+				run(t).failed(t, 1, refused+": is the password right? It came from "+c.from)
+		}
+		// The statements do mend it.
+		s.exec(t, grantLocal)
+		configure(t, as(local), "clusters:", cluster("east", "servers", m.Addr())).daemon(t).stop(t)
 		s.exec(t, grant(bare))
 		configure(t, as(bare), "clusters:", cluster("east", "servers", m.Addr())).daemon(t).stop(t)
 	})

@@ -42,7 +42,7 @@ func openSource(ctx context.Context, c *config.Config, env environment, logger *
 		}
 		_, address := url.Address()
 		s.servers = append(s.servers, binlog.ServerConfig{
-			Flavor: url.Flavor, Address: address, User: url.User, Password: password, TLS: secure,
+			Flavor: url.Flavor, Address: address, User: url.User, Password: password, PasswordFrom: c.Source.PasswordFrom(env.getenv), TLS: secure,
 		})
 	}
 	var errs []error
