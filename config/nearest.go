@@ -2,6 +2,10 @@ package config
 
 import "strings"
 
+// Nearest is the known name that was most likely meant by one that is not known, if any
+// is near enough.
+func Nearest(name string, known []string) (string, bool) { return nearest(name, known) }
+
 // nearest is the known name that was most likely meant, if any is near enough.
 func nearest(name string, known []string) (string, bool) {
 	want := plain(name)

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -54,7 +55,18 @@ func TestReplayOfWhatTheSourceLacksSaysWhatItHas(t *testing.T) {
 						}
 					}
 				}
+				mcsqueal(t, "checkpoint", "set", "--config", cfg.path, "--cluster", "east", "--to", c.from).
+					failed(t, 1, append(c.parts, "--to: ", db.Addr())...)
+				if _, err := os.Stat(cfg.stateDir); !os.IsNotExist(err) {
+					t.Errorf("a position that cannot be set leaves a state_dir: %v", err)
+				}
 			})
+		}
+		// A source that cannot be asked is no reason to refuse a set.
+		nobody := configure(t, strings.Replace(db.url(), db.Addr(), "127.0.0.1:1", 1), "clusters:", cluster("east", "servers", m.Addr()))
+		p := mcsqueal(t, "checkpoint", "set", "--config", nobody.path, "--cluster", "east", "--to", "gtid:"+left)
+		if p.status != 0 || len(p.said("the source cannot be asked whether it has what follows the set")) != 1 {
+			t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
 		}
 		// What it names does work.
 		fill(t, m, db.key("left"))

@@ -1,8 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
+	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -10,6 +16,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/checkpoint"
+	"github.com/mcsqueal/mcsqueal/config"
 )
 
 func newCheckpointCommand(env environment) *cobra.Command {
@@ -31,6 +38,7 @@ func newCheckpointCommand(env environment) *cobra.Command {
 func newCheckpointShow(env environment) *cobra.Command {
 	cmd := &cobra.Command{Use: "show", Short: "Print every cluster's position; a daemon may be running", Args: noArgs}
 	s := bindSettings(cmd, env)
+	helpOnly(cmd, "config", "state-dir")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		c, err := s.load()
 		if err != nil {
@@ -74,6 +82,8 @@ func newCheckpointSet(env environment) *cobra.Command {
 	}
 	s := bindSettings(cmd, env)
 	cmd.Flags().StringVar(&to, "to", "", "`position`: oldest, now, gtid:SET, file:NAME:OFFSET or time:RFC3339")
+	helpOnly(cmd, "to", "cluster", "config", "state-dir", "source", "password-file",
+		"tls-mode", "tls-ca", "tls-cert", "tls-key", "tls-server-name", "log-level", "log-format")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := s.load()
 		if err != nil {
@@ -86,31 +96,30 @@ func newCheckpointSet(env environment) *cobra.Command {
 		if to == "" {
 			return usagef("checkpoint set wants --to POS")
 		}
-		point, err := binlog.ParsePoint(to)
+		point, err := parsePoint("--to", to)
 		if err != nil {
-			return usageError{fmt.Errorf("--to: %w", err)}
+			return err
 		}
-		store, err := openStore(s, c)
+		dir, err := s.stateDir(c)
+		if err != nil {
+			return err
+		}
+		saved, err := checkpoint.Read(dir)
+		if err != nil {
+			return err
+		}
+		if err := checkTarget(saved, c, name, point); err != nil {
+			return err
+		}
+		pos, err := lookUp(cmd.Context(), s, c, point)
+		if err != nil {
+			return err
+		}
+		store, err := checkpoint.Open(dir)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = store.Close() }() // the process ends, and the lock with it
-		var pos binlog.Position
-		switch {
-		case len(c.Source.All()) > 0:
-			src, err := openSource(cmd.Context(), c, env, s.logger(c))
-			if err != nil {
-				return err
-			}
-			if pos, err = src.live.Resolve(cmd.Context(), point); err != nil {
-				return err
-			}
-		case point.Kind == binlog.PointGTID:
-			// It says everything itself.
-			pos = binlog.Position{GTIDs: point.GTIDs}
-		default:
-			return usagef("--to %s has to be looked up on the source; name it with --source or --config", to)
-		}
 		if err := store.Save(map[string]binlog.Position{name: pos}); err != nil {
 			return err
 		}
@@ -120,6 +129,61 @@ func newCheckpointSet(env environment) *cobra.Command {
 	return cmd
 }
 
+// checkTarget refuses a cluster that nobody knows, and a set of GTIDs that means nothing
+// to it or to the source.
+func checkTarget(saved *checkpoint.Checkpoint, c *config.Config, name string, to binlog.Point) error {
+	known := slices.Collect(maps.Keys(saved.Clusters))
+	for _, cluster := range c.Clusters {
+		known = append(known, cluster.Name)
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	if len(known) > 0 && !slices.Contains(known, name) {
+		hint := "there is " + strings.Join(known, ", ")
+		if near, ok := config.Nearest(name, known); ok {
+			hint = "did you mean " + near + "?"
+		}
+		return usagef("--cluster %s: neither the configuration nor the checkpoint has such a cluster; %s", name, hint)
+	}
+	if sources := c.Source.All(); len(sources) > 0 {
+		return checkFlavor("--to", to, sources[0].Flavor)
+	}
+	if has := saved.Clusters[name].GTIDs; !has.Empty() && to.Kind == binlog.PointGTID && !to.GTIDs.Empty() && to.GTIDs.Flavor() != has.Flavor() {
+		return usagef("--to %s: the set is %s's, and the cluster's position is %s's: %s", to, to.GTIDs.Flavor(), has.Flavor(), has)
+	}
+	return nil
+}
+
+// lookUp finds a point on the source, and makes sure that it has what follows. A set of
+// GTIDs says everything itself, if the source cannot be asked.
+func lookUp(ctx context.Context, s *settings, c *config.Config, point binlog.Point) (binlog.Position, error) {
+	bySet := point.Kind == binlog.PointGTID
+	switch {
+	case len(c.Source.All()) > 0:
+	case bySet:
+		return binlog.Position{GTIDs: point.GTIDs}, nil
+	default:
+		return binlog.Position{}, usagef("--to %s has to be looked up on the source; name it with --source or --config", point)
+	}
+	logger := s.logger(c)
+	src, err := openSource(ctx, c, s.env, logger)
+	if bySet && err != nil && ctx.Err() == nil && !errors.As(err, new(usageError)) && !errors.As(err, new(*binlog.SetupError)) {
+		logger.Warn("the source cannot be asked whether it has what follows the set", "error", err)
+		return binlog.Position{GTIDs: point.GTIDs}, nil
+	}
+	if err != nil {
+		return binlog.Position{}, err
+	}
+	pos, err := src.live.Resolve(ctx, point)
+	if err == nil && bySet {
+		err = src.live.CheckSet(ctx, pos.GTIDs)
+	}
+	if err != nil {
+		return binlog.Position{}, fmt.Errorf("--to: %w", err)
+	}
+	return pos, nil
+}
+
 func newCheckpointDrop(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drop --cluster NAME",
@@ -127,6 +191,7 @@ func newCheckpointDrop(env environment) *cobra.Command {
 		Args:  noArgs,
 	}
 	s := bindSettings(cmd, env)
+	helpOnly(cmd, "cluster", "config", "state-dir")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		c, err := s.load()
 		if err != nil {
@@ -136,7 +201,14 @@ func newCheckpointDrop(env environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		store, err := openStore(s, c)
+		dir, err := s.stateDir(c)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no state_dir %s, and so no checkpoint in it", dir)
+		}
+		store, err := checkpoint.Open(dir)
 		if err != nil {
 			return err
 		}

@@ -2,10 +2,11 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/config"
 )
 
@@ -21,6 +22,12 @@ func bindSettings(cmd *cobra.Command, env environment) *settings {
 	cmd.Flags().StringVar(&s.file, "config", "", "configuration `file` (YAML); flags override it")
 	s.flags = config.BindFlags(cmd.Flags())
 	return s
+}
+
+// helpOnly leaves the help of a command the flags that change what it does; it takes
+// the others too, so that one line of flags does for several commands.
+func helpOnly(cmd *cobra.Command, names ...string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = !slices.Contains(names, f.Name) })
 }
 
 // load reads the configuration: defaults, then the file, then the flags.
@@ -77,13 +84,4 @@ func (s *settings) logger(c *config.Config) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(s.env.stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(s.env.stderr, options))
-}
-
-// openStore locks the state directory.
-func openStore(s *settings, c *config.Config) (*checkpoint.Store, error) {
-	dir, err := s.stateDir(c)
-	if err != nil {
-		return nil, err
-	}
-	return checkpoint.Open(dir)
 }

@@ -275,8 +275,13 @@ func TestFlushForAGapWaitsForTheCaches(t *testing.T) {
 		way := newWire(t, east.Addr())
 		cfg := configure(t, from(db.url()), "on_gap: flush", to(
 			cluster("east", "servers", east.Addr(), "flush: ["+way.addr()+"]"), cluster("west", "servers", west.Addr())))
-		cfg.setCheckpoint(t, "east", noSuchPlace(db))
-		cfg.setCheckpoint(t, "west", noSuchPlace(db))
+		for _, name := range []string{"east", "west"} {
+			cfg.setCheckpoint(t, name, "now")
+			// Without a source that could be asked whether there is such a place.
+			if p := mcsqueal(t, "checkpoint", "set", "--state-dir", cfg.stateDir, "--cluster", name, "--to", noSuchPlace(db)); p.wait(t) != 0 {
+				t.Fatalf("checkpoint set: exit status %d", p.wait(t))
+			}
+		}
 		stale := db.key("stale")
 		fill(t, east, stale)
 		fill(t, west, stale)
