@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -104,4 +105,26 @@ func (s *terminal) shown(t *testing.T) string {
 	}
 	s.reader.Wait()
 	return s.said.String()
+}
+
+// Second deletes are for who tails: nobody waits an hour for a replay.
+func TestReplayDeliversOnce(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t) // the source has no part in it
+	m := newCache(t)
+	wire := record(t, m.Addr())
+	cfg := configure(t, db.url(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], redelete_after: [1h]}", wire.addr))
+	s := db.session(t)
+	before := s.executed(t)
+	keys := db.numbered("k", 100)
+	fill(t, m, keys...)
+	s.commit(t, keys...)
+	p := cfg.replay(t, "--from", "gtid:"+before, "--match", "^"+db.schema+":")
+	if p.status != 0 {
+		t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
+	}
+	mustBeGone(t, m, keys...)
+	if n := strings.Count(wire.sent.String(), "md "+db.schema+":"); n != len(keys) {
+		t.Errorf("%d deletes for %d keys", n, len(keys))
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
@@ -32,7 +33,8 @@ func newReplayCommand(env environment) *cobra.Command {
 		Short: "Deliver again what the server's log, or log files, hold",
 		Long: `replay delivers again what the server's log holds from POS on, or what log files hold
 (- is standard input; gzip and zstd are read through). It ends at --to, or where the log
-ended when it started. It touches neither a running daemon's checkpoint nor its dump.
+ended when it started. It touches neither a running daemon's checkpoint nor its dump, and
+deletes each key once, whatever the clusters' redelete_after says.
 
 POS is oldest, now, gtid:SET (everything not in SET), file:NAME:OFFSET or time:RFC3339.
 What begins at --to, is in its SET or has its time is delivered still: of a line that
@@ -119,7 +121,7 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 		if err := probeActions(ctx, clusters, logger); err != nil {
 			return err
 		}
-		d = deliverTo(clusters, func(string) binlog.Position { return r.start }, match, limit, memcache.NewMetrics(nil), logger)
+		d = deliverTo(once(clusters), func(string) binlog.Position { return r.start }, match, limit, memcache.NewMetrics(nil), logger)
 	}
 	p.Together = true
 	p.Clusters, p.Tags, p.Rules, p.LogBytes, p.Logger = d.clusters, c.Tags, rulesOf(c), int64(c.LogBytes), logger
@@ -152,6 +154,16 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 		failed = append(failed, fmt.Errorf("of %d row events the rules' keys could not be had for certain; the log lines above say why", n))
 	}
 	return errors.Join(failed...)
+}
+
+// once is clusters without their second deletes: those are for readers who looked just
+// before a commit, and would keep a replay waiting for as long as they trail.
+func once(clusters []config.Cluster) []config.Cluster {
+	clusters = slices.Clone(clusters)
+	for i := range clusters {
+		clusters[i].RedeleteAfter = nil
+	}
+	return clusters
 }
 
 func parsePoint(flag, text string) (binlog.Point, error) {
