@@ -169,6 +169,8 @@ func (s *Sink) logLost(t *target, err error) {
 	}
 	attrs = append(attrs, "error", err)
 	switch {
+	case errors.Is(err, ErrNotHonoured):
+		s.cfg.Logger.Error("nothing is sent there, since the action is not honoured", attrs...)
 	case t.reached.IsZero() && s.cfg.Servers:
 		s.cfg.Logger.Warn("server cannot be reached; it is tried again until it can", attrs...)
 	case t.reached.IsZero():

@@ -1,0 +1,216 @@
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
+)
+
+// say sends one command to a cache and gives the first line of its answer.
+func say(t *testing.T, address, command string) string {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(conn, "%s\r\n", command); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatalf("%s to %s: %v", command, address, err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// fake is a cache that answers each line as it is told to, and notes all of them.
+type fake struct {
+	answer func(verb string) string
+	heard  transcript
+}
+
+// listen serves at an address, until the test ends.
+func (f *fake) listen(t *testing.T, address string) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				defer conn.Close()
+				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					fmt.Fprintln(&f.heard, lines.Text())
+					verb, _, _ := strings.Cut(lines.Text(), " ")
+					if answer := f.answer(verb); answer != "" {
+						fmt.Fprintf(conn, "%s\r\n", answer)
+					}
+				}
+			})
+		}
+	})
+	// Those who connect are gone before: they are cleaned up first.
+	t.Cleanup(func() {
+		_ = listener.Close()
+		serving.Wait()
+	})
+	return listener.Addr().String()
+}
+
+// textOnly knows no meta commands, as a memcached before 1.6.
+func textOnly(verb string) string {
+	switch verb {
+	case "delete":
+		return "DELETED"
+	case "version":
+		return "VERSION 1.4.39"
+	}
+	return "ERROR"
+}
+
+// marked tells whether a cache has a key's value marked as stale: X is that, W that
+// whoever asks first is to fetch a new one (protocol.txt, "Meta Get").
+var marked = regexp.MustCompile(`^HD t(30|[12]?[0-9])( W)? X|^HD t(30|[12]?[0-9]) X( W)?`)
+
+func TestActionStaleMarksValuesAndKeepsThem(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t) // the source has no part in it
+	today, old, behind := newCache(t), patiently(servers.Memcache(t, servers.MemcachedConfig{Old: true})), newCache(t)
+	caches := map[string]*servers.Memcached{"today": today, "old": old, "proxy": behind}
+	lines := []string{
+		"clusters:",
+		fmt.Sprintf("  - {name: today, servers: [%s], action: 'stale:30s'}", today.Addr()),
+		fmt.Sprintf("  - {name: old, servers: [%s], action: 'stale:30s', protocol: meta}", old.Addr()),
+		fmt.Sprintf("  - {name: proxy, routers: [%s], action: 'stale:30s'}", newProxy(t, behind).Addr()),
+	}
+	daemon := configure(t, db.url(), lines...).daemon(t)
+	daemon.saysTimes(t, len(caches), "readers that use plain get on stock memcached still see the old value")
+	s := db.session(t)
+	key, kept := db.key("k"), db.key("kept")
+	for _, m := range caches {
+		fill(t, m, key, kept)
+	}
+	s.commit(t, key)
+	for name, m := range caches {
+		var said string
+		await(t, func() string { return fmt.Sprintf("the value in %s is marked; it says %q", name, said) }, func() bool {
+			said = say(t, m.Addr(), "mg "+key+" t")
+			return marked.MatchString(said)
+		})
+		mustBeThere(t, m, key, kept) // for plain readers
+		if said := say(t, m.Addr(), "mg "+kept+" t"); said != "HD t-1" {
+			t.Errorf("%s says %q of a neighbour", name, said)
+		}
+	}
+	daemon.stop(t)
+}
+
+// What a server does not do is found out before anything is sent to it.
+func TestActionThatIsNotHonouredIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t) // the source has no part in it
+	today, old := newCache(t), patiently(servers.Memcache(t, servers.MemcachedConfig{Old: true}))
+	text := &fake{answer: textOnly}
+	for _, c := range []struct {
+		name, targets, action, protocol string
+		parts                           []string
+	}{
+		{"stale with text", "servers: [" + today.Addr() + "]", "stale:30s", "text", []string{"clusters[0].action", "stale needs the meta protocol"}},
+		{"stale on a server of text", "servers: [" + text.listen(t, "127.0.0.1:0") + "]", "stale:30s", "auto", []string{"cluster east: action stale:30s", "needs the meta protocol", "not honoured"}},
+		{"hold-off", "servers: [" + today.Addr() + "]", "holdoff:2s", "auto", []string{"cluster east: action holdoff:2s", today.Addr(), "does not know hold-offs", "not honoured"}},
+		{"hold-off, old", "servers: [" + old.Addr() + "]", "holdoff:2s", "text", []string{"cluster east: action holdoff:2s", old.Addr(), "not honoured"}},
+		{"hold-off, proxy", "routers: [" + newProxy(t, today).Addr() + "]", "holdoff:2s", "auto", []string{"cluster east: action holdoff:2s", "not honoured"}},
+		{"hold-off, one of several", "servers: [" + today.Addr() + ", 127.0.0.1:1]", "holdoff:2s", "auto", []string{"cluster east: action holdoff:2s", today.Addr()}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := configure(t, db.url(), "clusters:", fmt.Sprintf("  - {name: east, %s, action: '%s', protocol: %s}", c.targets, c.action, c.protocol))
+			mcsqueal(t, "run", "--config", cfg.path).failed(t, 2, c.parts...)
+			cfg.replay(t, "--from", "now").failed(t, 2, c.parts...)
+		})
+	}
+	// A probe leaves nothing behind.
+	for _, m := range []*servers.Memcached{today, old} {
+		if n := number(t, m, "curr_items"); n != 0 {
+			t.Errorf("%s has %d items", m, n)
+		}
+	}
+}
+
+func TestActionHoldoffIsSentToWhoHonoursIt(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t) // the source has no part in it
+	cache := &fake{answer: func(verb string) string {
+		switch verb {
+		case "set":
+			return "STORED"
+		case "add":
+			return "NOT_STORED"
+		case "x":
+			return "" // a value
+		}
+		return textOnly(verb)
+	}}
+	daemon := configure(t, db.url(), "clusters:",
+		fmt.Sprintf("  - {name: east, servers: [%s], action: 'holdoff:2s', protocol: text}", cache.listen(t, "127.0.0.1:0"))).daemon(t)
+	s := db.session(t)
+	s.commit(t, db.key("k"))
+	await(t, "the key is held off", func() bool { return strings.Contains(cache.heard.String(), "delete "+db.key("k")+" 2\n") })
+	daemon.stop(t)
+}
+
+// A cache that is away at the start is probed when it has come, before anything is sent
+// to it.
+func TestCacheThatIsAwayAtTheStartIsProbedLater(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t) // the source has no part in it
+	m := newCache(t)
+	away := (&fake{answer: textOnly})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	if err := m.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	daemon := configure(t, db.url(), "clusters:",
+		fmt.Sprintf("  - {name: east, servers: [%s], action: 'stale:30s'}", m.Addr()),
+		fmt.Sprintf("  - {name: west, servers: [%s], action: 'stale:30s'}", address)).daemon(t)
+	daemon.saysTimes(t, 2, "the action cannot be tried now; it is before anything is sent")
+	if err := m.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	away.listen(t, address)
+	s := db.session(t)
+	key := db.key("k")
+	fill(t, m, key)
+	s.commit(t, key)
+	var said string
+	await(t, func() string { return fmt.Sprintf("the value is marked; it says %q", said) }, func() bool {
+		said = say(t, m.Addr(), "mg "+key+" t")
+		return marked.MatchString(said)
+	})
+	daemon.says(t, "nothing is sent there, since the action is not honoured.* cluster=west .*needs the meta protocol")
+	if heard := away.heard.String(); !strings.Contains(heard, "mcsqueal:probe:") || strings.Contains(heard, key) {
+		t.Errorf("a server that does not honour the action has heard %q", heard)
+	}
+	daemon.stop(t)
+}
