@@ -165,7 +165,7 @@ func (d *dump) take(e *event, raw []byte) error {
 // 11.4 on, inside transactions.
 func (d *dump) place(e *event) {
 	switch {
-	case e.flags&flagArtificial != 0 || e.kind == typeHeartbeat || e.kind == typeHeartbeatV2 || e.kind == typeFormatDescription && e.logPos == 0:
+	case e.flags&flagArtificial != 0 && !transactional(e.kind) || e.kind == typeHeartbeat || e.kind == typeHeartbeatV2 || e.kind == typeFormatDescription && e.logPos == 0:
 		e.start, e.end = d.offset, d.offset
 		return
 	case e.logPos == 0:
@@ -178,6 +178,17 @@ func (d *dump) place(e *event) {
 	}
 	e.start = e.end - min(uint64(e.size), e.end)
 	d.offset = e.end
+}
+
+// transactional tells whether events of a type belong to transactions. No dump thread
+// makes such up: whatever their flags say, they have a place.
+func transactional(kind uint8) bool {
+	switch kind {
+	case typeGTID, typeAnonymousGTID, typeTaggedGTID, typeMariaGTID, typeQuery, typeQueryCompressed, typeExecuteLoadQuery,
+		typeRowsQuery, typeAnnotateRows, typeTableMap, typeXID, typeXAPrepare, typeTransactionPayload:
+		return true
+	}
+	return isRows(kind)
 }
 
 // nextLarge reads an event that is larger than the buffer or spans packets.

@@ -319,6 +319,9 @@ func (r *liveReading) run() error {
 			if err != nil {
 				return r.parser.fail(&e, err)
 			}
+			if err := r.parser.interrupted(&e); err != nil {
+				return err
+			}
 			r.name, r.dump.offset = name, offset
 		case typeFormatDescription:
 			r.file = File{Name: r.name, Server: r.id, Created: r.dump.format.created}
