@@ -286,6 +286,31 @@ func TestPointsBecomePositionsWithTheWholeSet(t *testing.T) {
 	})
 }
 
+func TestTheFileThatHoldsWhatFollowsASetIsFound(t *testing.T) {
+	servers.Each(t, servers.Config{}, func(t *testing.T, d *servers.Database) {
+		live := NewLive(liveConfig(d, 4101))
+		exec(t, d, "CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+		type place struct {
+			set  *GTIDSet
+			file string
+		}
+		var places []place
+		for range 5 {
+			exec(t, d, "INSERT INTO test.t (v) VALUES (1)")
+			now := resolve(t, live, "now")
+			// What follows stands behind the first transaction of the same file.
+			places = append(places, place{now.GTIDs.Clone(), now.File.Name})
+			exec(t, d, "INSERT INTO test.t (v) VALUES (2)", "FLUSH BINARY LOGS")
+		}
+		last := resolve(t, live, "now") // nothing follows, in a file of which nothing was read
+		for _, p := range append(places, place{last.GTIDs, last.File.Name}, place{NewGTIDSet(flavorOf(d)), places[0].file}) {
+			if head, err := live.Holding(t.Context(), p.set); err != nil || head.File.Name != p.file {
+				t.Errorf("what follows %s stands in %s, want %s: %v", p.set, head.File.Name, p.file, err)
+			}
+		}
+	})
+}
+
 func serverTime(t *testing.T, db *sql.DB) time.Time {
 	t.Helper()
 	var us int64

@@ -74,22 +74,46 @@ func (l *Live) resolve(ctx context.Context, server *Server, settings *Settings, 
 		return l.scan(ctx, Position{File: File{Name: point.File}, Offset: firstOffset}, func(t *Transaction) bool { return t.End > point.Offset })
 	case PointTime:
 		// The last file made before that time may hold the first later event.
-		var failed error
-		i := sort.Search(len(logs), func(i int) bool {
-			if failed != nil {
-				return true
-			}
-			head, err := l.head(ctx, logs[i])
-			failed = err
-			return head.File.Created.After(point.Time)
-		})
-		if failed != nil {
-			return Position{}, failed
+		from, err := l.lastHead(ctx, server, logs, func(head Position) bool { return !head.File.Created.After(point.Time) })
+		if err != nil {
+			return Position{}, err
 		}
-		from := Position{File: File{Name: logs[max(i-1, 0)]}, Offset: firstOffset}
-		return l.scan(ctx, from, func(t *Transaction) bool { return !time.UnixMicro(t.Time).Before(point.Time) })
+		return l.scan(ctx, Position{File: File{Name: from.File.Name}, Offset: firstOffset}, func(t *Transaction) bool { return !time.UnixMicro(t.Time).Before(point.Time) })
 	}
 	return Position{}, errors.New("no position is given")
+}
+
+// lastHead is the position at the head of the last log file for which holds says so, as
+// it does for all before; or at the first one's.
+func (l *Live) lastHead(ctx context.Context, server *Server, logs []string, holds func(head Position) bool) (Position, error) {
+	var failed error
+	i := sort.Search(len(logs), func(i int) bool {
+		if failed != nil {
+			return true
+		}
+		head, err := l.at(server).head(ctx, logs[i])
+		failed = err
+		return err == nil && !holds(head)
+	})
+	if failed != nil {
+		return Position{}, failed
+	}
+	return l.at(server).head(ctx, logs[max(i-1, 0)])
+}
+
+// Holding is the head of the log file that holds the first transaction which is not in
+// a set of GTIDs: where a dump by that set begins to be read.
+func (l *Live) Holding(ctx context.Context, set *GTIDSet) (Position, error) {
+	server, err := Connect(ctx, l.Server())
+	if err != nil {
+		return Position{}, err
+	}
+	defer func() { _ = server.Close() }() // it has said what was asked
+	logs, err := server.Logs(ctx)
+	if err != nil {
+		return Position{}, err
+	}
+	return l.lastHead(ctx, server, logs, func(head Position) bool { return set.Covers(head.GTIDs) })
 }
 
 // CheckSet is an error unless the server has executed all of a set of GTIDs that a

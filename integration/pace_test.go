@@ -22,9 +22,13 @@ func TestReplayKeepsToItsRate(t *testing.T) {
 	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
 	s := db.session(t)
 	file, offset := s.place(t)
+	before := s.executed(t)
 	keys := db.numbered("k", 300)
 	s.commit(t, keys...)
-	args := []string{"replay", "--config", cfg.path, "--from", "file:" + file + ":" + strconv.FormatUint(offset, 10), "--match=^" + db.schema + ":", "--rate", "200"}
+	from := func(point string) []string {
+		return []string{"replay", "--config", cfg.path, "--from", point, "--match=^" + db.schema + ":", "--rate", "200"}
+	}
+	args := from("file:" + file + ":" + strconv.FormatUint(offset, 10))
 
 	t.Run("to the end", func(t *testing.T) {
 		fill(t, m, keys...)
@@ -45,18 +49,20 @@ func TestReplayKeepsToItsRate(t *testing.T) {
 		p.signal(t, syscall.SIGTERM)
 		p.failed(t, 1, "interrupted", "not complete")
 	})
-	t.Run("on a terminal", func(t *testing.T) {
-		fill(t, m, keys...)
-		screen := newTerminal(t)
-		call{args: args, terminal: screen.theirs}.run(t)
-		shown := screen.shown(t)
-		// Bytes, of how many, keys, rates, and the time that is left.
-		for _, pattern := range []string{`\r.*[0-9.]+ [KM]?i?B of [0-9.]+ [KM]?i?B \([0-9]+ %\)`, `[1-9][0-9]* keys  [0-9]+ keys/s`, `[0-9]+s left`} {
-			if !regexp.MustCompile(pattern).MatchString(shown) {
-				t.Errorf("the terminal shows %q, want %s in it", shown, pattern)
+	for name, args := range map[string][]string{"on a terminal": args, "on a terminal, by GTIDs": from("gtid:" + before)} {
+		t.Run(name, func(t *testing.T) {
+			fill(t, m, keys...)
+			screen := newTerminal(t)
+			call{args: args, terminal: screen.theirs}.run(t)
+			shown := screen.shown(t)
+			// Bytes, of how many, keys, rates, and the time that is left.
+			for _, pattern := range []string{`\r.*[0-9.]+ [KM]?i?B of [0-9.]+ [KM]?i?B \([0-9]+ %\)`, `[1-9][0-9]* keys  [0-9]+ keys/s`, `[0-9]+s left`} {
+				if !regexp.MustCompile(pattern).MatchString(shown) {
+					t.Errorf("the terminal shows %q, want %s in it", shown, pattern)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // terminal is a pseudo-terminal.

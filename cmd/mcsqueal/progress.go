@@ -19,8 +19,7 @@ const progressEvery = 500 * time.Millisecond
 // written over; on anything else nothing. What it returns ends it, and leaves the
 // last line.
 func showProgress(ctx context.Context, out io.Writer, bytes func() (read, total int64), p *pipeline.Pipeline) (finished func()) {
-	file, ok := out.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	if !onTerminal(out) {
 		return func() {}
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -49,6 +48,11 @@ func showProgress(ctx context.Context, out io.Writer, bytes func() (read, total 
 		line()
 		fmt.Fprintln(out)
 	}
+}
+
+func onTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // progressLine is bytes, keys, rate and time left; total is -1 where not known.

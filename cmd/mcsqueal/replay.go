@@ -240,7 +240,7 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 	if err != nil {
 		return pipeline.Config{}, err
 	}
-	total, err := src.distance(ctx, pos, end)
+	total, err := r.bytes(ctx, src, pos, end)
 	if err != nil {
 		return pipeline.Config{}, err
 	}
@@ -255,4 +255,19 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 		MendText:  src.settings.MendText(),
 		Wanted:    r.bounds.wanted(upTo(r.to)), Last: r.bounds.last(lastOf(r.to, pos.GTIDs), endAt(end)),
 	}, nil
+}
+
+// bytes is how many bytes of log there are to be read, for who looks on.
+func (r *replaying) bytes(ctx context.Context, src *source, from, end binlog.Position) (int64, error) {
+	if !onTerminal(r.settings.env.stderr) {
+		return -1, nil
+	}
+	if from.File.Name == "" {
+		head, err := src.live.Holding(ctx, from.GTIDs)
+		if err != nil {
+			return -1, err
+		}
+		from = head
+	}
+	return src.distance(ctx, from, end)
 }
