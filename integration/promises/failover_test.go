@@ -237,8 +237,9 @@ func TestFailoverToAServerThatLacksThePositionIsAGap(t *testing.T) {
 		cfg := configure(t, from(p.first.url(), p.second.url()), to(cluster("east", "servers", m.Addr())))
 		daemon := cfg.daemon(t)
 		p.first.settle(t, m)
-		has := p.second.executed(t)
+		p.catchUp(t)
 		p.replication(t, "STOP", "")
+		has := p.second.executed(t)
 		for range 5 {
 			p.first.settle(t, m)
 		}
