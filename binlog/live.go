@@ -149,7 +149,11 @@ func (l *Live) Run(ctx context.Context, pos *Position, h Handler) error {
 		}
 		address := l.Server().Address
 		l.next()
-		l.cfg.Logger.Warn("the source is lost; connecting again", "source", address, "next", l.Server().Address, "position", pos.String(), "error", lost.err)
+		lines := []any{"source", address, "position", pos.String(), "error", lost.err}
+		if next := l.Server().Address; next != address {
+			lines = append(lines, "next", next)
+		}
+		l.cfg.Logger.Warn("the source is lost; connecting again", lines...)
 		if err := retry.Wait(ctx); err != nil {
 			return err
 		}
