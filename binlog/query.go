@@ -168,6 +168,9 @@ func equalFold(b []byte, upper string) bool {
 
 // only tells whether the statement is that one word and nothing else.
 func only(b []byte, upper string) bool {
+	if string(b) == upper {
+		return true // as the servers write what they log themselves
+	}
 	rest, ok := word(b, upper)
 	return ok && len(bytes.TrimRight(rest, " \t\r\n;")) == 0
 }
