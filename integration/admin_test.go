@@ -109,6 +109,23 @@ func TestReadinessFollowsTheSourceAndTheClusters(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(t, "the daemon is ready again", ready)
+
+		// A cache that does not answer makes its cluster late, and says how late.
+		lag := `mcsqueal_lag_seconds{cluster="east"}`
+		db.session(t).settle(t, m)
+		await(t, "nothing waits", func() bool { return daemon.metric(t, lag) == 0 })
+		if err := m.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		db.session(t).commit(t, db.key("late"))
+		await(t, "the cluster is late", func() bool { return daemon.metric(t, lag) > 1 })
+		if is := daemon.metric(t, `mcsqueal_cluster_state{cluster="east",state="in_step"}`); is != 1 {
+			t.Errorf("in_step is %v, want 1: it is late, and served all the same", is)
+		}
+		if err := m.Thaw(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the cluster is not late any more", func() bool { return daemon.metric(t, lag) == 0 })
 		daemon.stop(t)
 	})
 }

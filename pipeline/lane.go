@@ -53,6 +53,9 @@ type lane struct {
 	mu       sync.Mutex        // guards what follows
 	cursors  []*batcher.Cursor // the first, then the seconds'; nil between streams
 	position binlog.Position   // between streams
+	// What the lag was when the last stream was left.
+	oldest  int64
+	refused int
 }
 
 // at is how far the lane has acknowledged.
@@ -252,8 +255,10 @@ func (l *lane) enter(s *stream) ([]*batcher.Cursor, error) {
 // leave gives the cursors back. The position is what all of them have.
 func (l *lane) leave() {
 	at := l.at()
+	oldest, refused := l.lag()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.oldest, l.refused = oldest, refused
 	for i := len(l.cursors) - 1; i >= 0; i-- {
 		l.cursors[i].Close()
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // A Tailer is a Source that knows whether it is being read just now.
@@ -54,17 +55,28 @@ func (p *Pipeline) Ready() error {
 	if t, ok := main.reading.source.(Tailer); ok && !t.Tailing() {
 		errs = append(errs, errors.New("the source's log is not being read: the source is connected to, or waited for"))
 	}
+	if since := p.unreadable(time.Now()); since > stalled {
+		errs = append(errs, fmt.Errorf("commits have been in the log for %s and cannot be read on the source yet; their keys wait", since.Round(time.Second)))
+	}
 	for _, c := range p.clusters {
-		worst := inStep
-		for _, l := range c.lanes {
-			switch d := l.state.get(); {
-			case d == atGap, worst == inStep:
-				worst = d
-			}
-		}
-		if worst != inStep {
-			errs = append(errs, fmt.Errorf("cluster %s %s", c.Name, worst))
+		if d := c.doing(); d != inStep {
+			errs = append(errs, fmt.Errorf("cluster %s %s", c.Name, d))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// stalled is how long commits may take to be readable before that is worth saying.
+const stalled = 5 * time.Second
+
+// doing is what the worst of the cluster's lanes is at.
+func (c *cluster) doing() doing {
+	worst := inStep
+	for _, l := range c.lanes {
+		switch d := l.state.get(); {
+		case d == atGap, worst == inStep:
+			worst = d
+		}
+	}
+	return worst
 }

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -87,6 +89,9 @@ type stream struct {
 	private bool
 	// lanes are those served from here; guarded by the Pipeline's mu.
 	lanes map[*lane]struct{}
+	// waits is since when the barrier has been waiting, in microseconds since 1970; 0: it
+	// is not.
+	waits atomic.Int64
 	stop  context.CancelFunc
 	// done is closed when the reading has ended, with err.
 	done chan struct{}
@@ -136,7 +141,9 @@ func (s *stream) watch(ctx context.Context) {
 			return
 		}
 		wait, p, seq := g.take(ctx)
+		s.waits.Store(time.Now().UnixMicro())
 		err := barrier.Wait(wait, &p)
+		s.waits.Store(0)
 		g.cancel()
 		if err != nil {
 			barrier.Close() // in the middle of a statement, or of another server

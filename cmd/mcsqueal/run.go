@@ -121,6 +121,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config, clusters []co
 	if err != nil {
 		return err
 	}
+	metrics.MustRegister(p.Lags())
 	admin, err := startAdmin(ctx, c, metrics, p.Ready, logger)
 	if err != nil {
 		return err
