@@ -57,6 +57,8 @@ func tableName(schema, table string) string {
 type UnsureError struct {
 	What string
 	Mend string // the statement; may be empty
+	// Absent: the server shows no such table.
+	Absent bool
 }
 
 func (e *UnsureError) Error() string { return e.What }
@@ -92,8 +94,9 @@ func (l *Live) Describe(ctx context.Context, at Position, schema, table string) 
 	}
 	if len(columns) == 0 {
 		return nil, &UnsureError{
-			What: "information_schema has no such table: it has been removed since, or the user may not see it",
-			Mend: fmt.Sprintf("GRANT SELECT ON %s TO '%s'@'%%'", tableName(schema, table), cfg.User),
+			Absent: true,
+			What:   "information_schema has no such table: it has been removed since (then the names of its columns cannot be had any more), or the user may not see it",
+			Mend:   fmt.Sprintf("GRANT SELECT ON %s TO '%s'@'%%'", tableName(schema, table), cfg.User),
 		}
 	}
 	if err := l.redefined.reach(ctx, l, at); err != nil {

@@ -8,11 +8,14 @@ import (
 )
 
 // GapError says that the source no longer has, or never had, what follows a
-// position. Going on would skip transactions in silence.
+// position, or that it cannot be found out which keys follow it. Going on would skip
+// transactions in silence.
 type GapError struct {
 	Source   string
 	Position Position
 	What     string
+	// Keys: the log is there, and keys are what is missing.
+	Keys bool
 	// Missing are the transactions that cannot be had, where GTIDs tell.
 	Missing *GTIDSet
 	Err     error
@@ -20,6 +23,9 @@ type GapError struct {
 
 func (e *GapError) Error() string {
 	s := fmt.Sprintf("gap: %s does not have what follows %s: %s", e.Source, e.Position, e.What)
+	if e.Keys {
+		s = fmt.Sprintf("gap: keys are missing at %s: %s", e.Position, e.What)
+	}
 	if !e.Missing.Empty() {
 		s += ": missing " + e.Missing.String()
 	}

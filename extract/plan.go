@@ -24,6 +24,8 @@ type plan struct {
 	rows          *rowimage.Rows
 	keys          []template
 	err           error // the first of the keys'
+	// lacks is the first of the keys that are not due, since the table has no such column.
+	lacks *UnservedError
 	// described: it rests on what information_schema said.
 	described bool
 }
@@ -31,6 +33,7 @@ type plan struct {
 // template is one key of one rule, made for a table.
 type template struct {
 	rule, text string
+	wild       bool // the rule has wildcards
 	pieces     []piece
 	// err: why no key can be had. The others go out.
 	err error
@@ -67,9 +70,21 @@ func (r *Rules) make(p *plan) error {
 		return err
 	}
 	p.made = true
+	p.lacks = nil
 	for i := range p.keys {
+		k := &p.keys[i]
+		var unserved *UnservedError
+		if errors.As(k.err, &unserved) {
+			unserved.Always = true
+			if unserved.Lacks && k.wild {
+				if p.lacks == nil {
+					p.lacks = unserved
+				}
+				continue
+			}
+		}
 		if p.err == nil {
-			p.err = p.keys[i].err
+			p.err = k.err
 		}
 	}
 	return nil
@@ -175,8 +190,9 @@ func (p *plan) compile(rules []Rule, t *rowimage.Table) (ask bool) {
 		if !rule.Matches(p.schema, p.table) {
 			continue
 		}
+		_, _, exact := rule.Exact()
 		for _, key := range rule.Keys {
-			k := template{rule: rule.Table, text: key}
+			k := template{rule: rule.Table, text: key, wild: !exact}
 			k.err = p.template(&k, t, &wanted)
 			var unreadable *rowimage.UnreadableError
 			ask = ask || errors.As(k.err, &unreadable) && unreadable.Described
@@ -209,7 +225,8 @@ func (p *plan) template(k *template, t *rowimage.Table, wanted *[]int) error {
 		e := &UnservedError{Rule: k.rule, Key: k.text, Schema: p.schema, Table: p.table, Column: part.column}
 		i := t.Column(part.column)
 		if i < 0 {
-			e.What = "the table has no such column"
+			e.What, e.Lacks = "the table has no such column", true
+			e.Mend = "a rule that fits the table, or none for it, and a new start, by which nothing is lost"
 			return e
 		}
 		value, err := t.NewValue(i)

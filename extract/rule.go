@@ -128,6 +128,10 @@ type UnservedError struct {
 	What          string
 	Mend          string // the statement, for what is written from then on; may be empty
 	Err           error
+	// Lacks: the table's columns are known, and Column is none of them.
+	Lacks bool
+	// Always: it is so for every row of the table as it is.
+	Always bool
 }
 
 func (e *UnservedError) Error() string {

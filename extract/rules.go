@@ -16,6 +16,9 @@ type Rules struct {
 	// it takes to read them. A *binlog.UnsureError is its word that nobody knows for
 	// certain. Other errors are Rows' errors.
 	Describe func(schema, table string) ([]rowimage.Description, error)
+	// Lacking, if set, is told of each rows event of a table that a rule's wildcards
+	// happen to match and that certainly has no such column: no key is due.
+	Lacking func(*UnservedError)
 
 	rules []Rule
 	// recent are the plans of the tables met last, by the ids' last bits: a Table_map
@@ -178,6 +181,9 @@ func (r *Rules) Rows(rows *binlog.Rows, key func([]byte), refused func(Refusal))
 		}
 	}
 	first := p.err
+	if p.lacks != nil && r.Lacking != nil {
+		r.Lacking(p.lacks)
+	}
 	if p.rows == nil {
 		return first
 	}

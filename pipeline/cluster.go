@@ -67,6 +67,10 @@ type cluster struct {
 	mended int
 	// fruitless counts the last flushes behind which the next gap came at once.
 	fruitless int
+	// misfit is the rule and the table that the last gap was about, if it was about
+	// such; flushedFor is when the cluster was flushed last.
+	misfit     string
+	flushedFor time.Time
 	// parked is why the cluster waits for somebody to decide.
 	parked *binlog.GapError
 

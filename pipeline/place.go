@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/backoff"
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/extract"
 )
 
 // fruitlessMax is how often in a row a cluster may be flushed without anything having
@@ -279,20 +280,22 @@ func (p *Pipeline) mend(ctx context.Context, l *lane, gap *binlog.GapError) erro
 		c.parked = gap
 		p.cfg.Metrics.gaps.WithLabelValues(c.Name).Inc()
 		if p.cfg.Save != nil { // else there is no place that could be changed
-			logger.Error("a gap: this cluster stops until somebody decides; the others go on", "error", gap,
-				"ways_on", "mend the source; or flush its caches and: mcsqueal checkpoint set --cluster "+c.Name+" --to now; or run with --on-gap flush")
+			logger.Error("a gap: this cluster stops until somebody decides; the others go on", "error", gap, "ways_on", waysOn(c.Name, gap))
 		}
 		return fmt.Errorf("cluster %s: %w", c.Name, gap)
 	default:
-		if at := l.at(); c.mended > 0 && at.Equal(c.resume()) {
+		misfit := misfitOf(gap)
+		if at := l.at(); c.mended > 0 && (at.Equal(c.resume()) || misfit != "" && misfit == c.misfit && time.Since(c.flushedFor) < misfitWithin) {
 			c.fruitless++
 		} else {
 			c.fruitless = 0
 		}
+		c.misfit = misfit
 		p.cfg.Metrics.gaps.WithLabelValues(c.Name).Inc()
 		if c.fruitless >= fruitlessMax {
 			c.parked = gap
-			logger.Error("a gap again right behind the last flush: flushing does not mend it, so this cluster stops until somebody decides; the others go on", "error", gap)
+			logger.Error("a gap again right behind the last flush: flushing does not mend it, so this cluster stops until somebody decides; the others go on",
+				"error", gap, "ways_on", waysOn(c.Name, gap))
 			return fmt.Errorf("cluster %s: %w", c.Name, gap)
 		}
 		logger.Error("a gap: the cluster's caches are flushed, and it goes on from now", "error", gap)
@@ -301,12 +304,44 @@ func (p *Pipeline) mend(ctx context.Context, l *lane, gap *binlog.GapError) erro
 			return err
 		}
 		c.mended++
+		c.flushedFor = time.Now()
 		logger.Info("flushed; going on", "position", at.String())
 	}
 	l.mended = c.mended
 	l.moveTo(c.resume())
 	l.state.set(waiting)
 	return nil
+}
+
+// misfitWithin is how soon behind a flush the same rule and table may not be a gap
+// again for the flush to have been of use.
+const misfitWithin = time.Minute
+
+// misfitOf names the rule and the table whose rows are a gap, every one of them; empty
+// for other gaps.
+func misfitOf(gap *binlog.GapError) string {
+	var unserved *extract.UnservedError
+	if !errors.As(gap.Err, &unserved) || !unserved.Always {
+		return ""
+	}
+	return unserved.Rule + " " + unserved.Schema + "." + unserved.Table
+}
+
+// waysOn says how a cluster can go on behind a gap.
+func waysOn(cluster string, gap *binlog.GapError) string {
+	forward := "flush its caches and: mcsqueal checkpoint set --cluster " + cluster + " --to now"
+	var unserved *extract.UnservedError
+	var unsure *binlog.UnsureError
+	switch {
+	case !errors.As(gap.Err, &unserved):
+		return "mend the source; or " + forward + "; or run with --on-gap flush"
+	case unserved.Lacks:
+		return "change the rule, or remove it, and start again: nothing is lost"
+	case errors.As(unserved.Err, &unsure) && unsure.Absent:
+		return "if the user may not see the table: grant it, and start again, and nothing is lost; if the table has been removed, its columns' names can never be had any more: " +
+			"set binlog_row_metadata = FULL for what comes, then " + forward + "; or change the rule, and start again"
+	}
+	return "mend what the error names, and start again; what is logged already may stay as it is: then " + forward + "; or run with --on-gap flush"
 }
 
 // flush empties a cluster's caches, for as long as that takes, and keeps the place

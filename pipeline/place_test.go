@@ -1,14 +1,18 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/checkpoint"
+	"github.com/mcsqueal/mcsqueal/extract"
 )
 
 // A reading for catching up keeps pace with the fastest that it serves, so one that
@@ -96,5 +100,60 @@ func TestAFlushThatMendsNothingIsNotRepeatedForEver(t *testing.T) {
 	}
 	if flushes == 0 || flushes > 3 {
 		t.Errorf("%d flushes, want one to three", flushes)
+	}
+}
+
+// A rule that does not fit its table is a gap at every row: two flushes do not mend it,
+// and so a third would not.
+func TestARuleThatDoesNotFitIsNotFlushedForEver(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		always bool
+		pause  time.Duration
+		want   int
+	}{
+		{"every row of the table", true, 0, 2},
+		{"once in a while", true, 2 * misfitWithin, 6},
+		{"single rows", false, 0, 6},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var said bytes.Buffer
+			flushes := 0
+			offset := uint64(100)
+			p, err := New(Config{
+				Open: func() (Source, *binlog.Visibility) { return gone{}, nil }, Tags: []string{"mc"}, Spool: checkpoint.TemporarySpool(t.TempDir()),
+				Save: func(map[string]binlog.Position) error { return nil },
+				Now: func(context.Context) (binlog.Position, error) {
+					offset += 100
+					return binlog.Position{Offset: offset}, nil
+				},
+				Logger: slog.New(slog.NewTextHandler(&said, nil)),
+				Clusters: []Cluster{{
+					Name: "east", Connections: []Connection{{Sink: discard{}}},
+					Flush: func(context.Context) error { flushes++; return nil },
+				}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := p.clusters[0]
+			l := c.lanes[0]
+			for range 6 {
+				gap := &binlog.GapError{Keys: true, Err: &extract.UnservedError{Rule: "shop.users", Schema: "shop", Table: "users", Lacks: test.always, Always: test.always}}
+				if err = p.mend(t.Context(), l, gap); err != nil {
+					break
+				}
+				at := l.at()
+				at.Offset += 7 // something was delivered
+				l.moveTo(at)
+				c.flushedFor = c.flushedFor.Add(-test.pause)
+			}
+			if flushes != test.want || (err != nil) != (test.want < 6) {
+				t.Errorf("%d flushes, %v; want %d", flushes, err, test.want)
+			}
+			if test.want < 6 && !strings.Contains(said.String(), "change the rule, or remove it, and start again") {
+				t.Errorf("it does not say how to go on: %s", said.String())
+			}
+		})
 	}
 }

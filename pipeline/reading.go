@@ -97,8 +97,9 @@ type reading struct {
 	textless  rate.Sometimes   // rows without text
 	hurries   uint64           // of the Log, as far as told
 	hurried   rate.Sometimes
-	rowless   rate.Sometimes // changes without rows to tables of rules
-	unserved  rate.Sometimes // keys of rules that cannot be had
+	rowless   rate.Sometimes      // changes without rows to tables of rules
+	unserved  rate.Sometimes      // keys of rules that cannot be had
+	lack      map[string]struct{} // tables of which it was said that they lack a rule's column
 }
 
 // defaulting is a Source that knows how its sessions read statements unless they were

@@ -23,6 +23,7 @@ func (r *reading) bindRules() {
 	if r.rules == nil {
 		return
 	}
+	r.rules.Lacking = r.lacking
 	if source, ok := r.source.(describing); ok {
 		r.rules.Describe = func(schema, table string) ([]rowimage.Description, error) {
 			return source.Describe(r.ctx, binlog.Position{File: r.file, Offset: r.start}, schema, table)
@@ -56,9 +57,28 @@ func (r *reading) images(rows *binlog.Rows) error {
 		return nil
 	}
 	return &binlog.GapError{
-		Source: "the log", Position: binlog.Position{File: r.file, Offset: r.start},
+		Source: "the log", Position: binlog.Position{File: r.file, Offset: r.start}, Keys: true,
 		What: "a rule's keys cannot be had for certain", Err: unserved,
 	}
+}
+
+// maxLacking is how many tables are remembered that lack a rule's column.
+const maxLacking = 1000
+
+// lacking takes note of rows of a table that a rule's wildcards match and that has no
+// such column. That is said once for each table and reading.
+func (r *reading) lacking(e *extract.UnservedError) {
+	r.metrics.unserved.of(r.schema, r.table).Inc()
+	name := e.Schema + "." + e.Table
+	if _, said := r.lack[name]; said || len(r.lack) >= maxLacking {
+		return
+	}
+	if r.lack == nil {
+		r.lack = make(map[string]struct{})
+	}
+	r.lack[name] = struct{}{}
+	r.logger.Warn("a table that a rule's wildcards match lacks the rule's column, so it has no such key",
+		"table", name, "rule", e.Rule, "key", e.Key, "column", e.Column, "log", r.file.Name, "pos", r.start)
 }
 
 // changed takes note of what a statement does to a rule's tables.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,7 +187,8 @@ func TestKeysThatCannotBeHadAreAGapOrCounted(t *testing.T) {
 		return nil
 	}})
 	var gap *binlog.GapError
-	if !errors.Is(err, ErrAllParked) || !errors.As(err, &gap) || !strings.Contains(err.Error(), "column nope") {
+	if !errors.Is(err, ErrAllParked) || !errors.As(err, &gap) || !strings.Contains(err.Error(), "column nope") ||
+		!strings.Contains(err.Error(), "a rule that fits the table") || strings.Contains(err.Error(), "does not have what follows") {
 		t.Errorf("the error is %v", err)
 	}
 	if at := saved["out"]; !at.GTIDs.Empty() {
@@ -205,5 +207,27 @@ func TestNotingATableAllocatesNothing(t *testing.T) {
 		w.count()
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+// Wildcards match tables that nobody thought of: one without the column gets no such
+// key, and holds nobody up.
+func TestATableThatWildcardsMatchMayLackTheColumn(t *testing.T) {
+	rules := []extract.Rule{{Table: "shop.*", Keys: []string{"a:{nope}", "{table}:{id}"}}}
+	txs := []binlogtest.Tx{inserted("", "users", 1), inserted("", "users", 1), inserted("", "orders", 1)}
+	r := prometheus.NewRegistry()
+	var said bytes.Buffer
+	printed, _, p, err := replayed(t, logOf(t, txs...), Config{
+		Rules: rules, Metrics: NewMetrics(r), Logger: slog.New(slog.NewTextHandler(&said, nil)),
+		Save: func(map[string]binlog.Position) error { return nil },
+	})
+	if err != nil || p.Unserved() != 0 || strings.Count(printed, `"key":"users:`) != 2 || strings.Count(printed, `"key":"orders:`) != 1 {
+		t.Errorf("%v, %d unserved, printed %s; want the three keys of {id}", err, p.Unserved(), printed)
+	}
+	if got := counted(t, r, "mcsqueal_rule_rows_unserved_total"); got["shop.users"] != 2 || got["shop.orders"] != 1 {
+		t.Errorf("counted %v, want 2 of users and 1 of orders", got)
+	}
+	if n := strings.Count(said.String(), "lacks the rule's column"); n != 2 || strings.Count(said.String(), "table=shop.users") != 1 {
+		t.Errorf("said %d times, want once for each table: %s", n, said.String())
 	}
 }
