@@ -320,6 +320,10 @@ const misfitWithin = time.Minute
 // misfitOf names the rule and the table whose rows are a gap, every one of them; empty
 // for other gaps.
 func misfitOf(gap *binlog.GapError) string {
+	var missing *missingError
+	if errors.As(gap.Err, &missing) {
+		return "XA " + missing.Schema + "." + missing.Table
+	}
 	var unserved *extract.UnservedError
 	if !errors.As(gap.Err, &unserved) || !unserved.Always {
 		return ""
@@ -333,6 +337,8 @@ func waysOn(cluster string, gap *binlog.GapError) string {
 	var unserved *extract.UnservedError
 	var unsure *binlog.UnsureError
 	switch {
+	case errors.As(gap.Err, new(*missingError)):
+		return "mend what the error names, for what comes; this transaction is not read again: " + forward + "; or run with --on-gap flush"
 	case !errors.As(gap.Err, &unserved):
 		return "mend the source; or " + forward + "; or run with --on-gap flush"
 	case unserved.Lacks:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -67,7 +68,8 @@ type reading struct {
 	start uint64
 	// skipped: the transaction is not wanted.
 	skipped bool
-	xa      bool // it carries an XID: its keys go to the collector
+	xa      bool                   // it carries an XID: its keys go to the collector
+	missing *extract.UnservedError // why the first of its keys cannot be had
 	seen    extract.Distinct
 	// now is when what is being handled was read, in microseconds since 1970; stale
 	// once it has been handled.
@@ -203,7 +205,7 @@ func (r *reading) Begin(t *binlog.Transaction) error {
 		r.now, r.stale = time.Now().UnixMicro(), false
 	}
 	r.seen.Reset()
-	r.textSeen, r.keyed, r.named = false, false, false
+	r.textSeen, r.keyed, r.named, r.missing = false, false, false, nil
 	r.writers.begin()
 	if r.rules != nil {
 		r.rules.Begin()
@@ -417,11 +419,15 @@ func (r *reading) decided(t *binlog.Transaction) error {
 	case binlog.Prepared:
 		return r.collector.Prepared(t)
 	case binlog.Committed: // one phase
+		if r.missing != nil && r.strict {
+			r.metrics.unserved.of([]byte(r.missing.Schema), []byte(r.missing.Table)).Inc()
+			return r.keysGap(t.Start, "a rule's keys cannot be had for certain", r.missing)
+		}
 		e, err := r.collector.OnePhase(t)
 		if err != nil {
 			return err
 		}
-		return r.release(e)
+		return r.release(t, e)
 	}
 	e, err := r.spool.Decide(t, r.file)
 	if err != nil {
@@ -429,7 +435,7 @@ func (r *reading) decided(t *binlog.Transaction) error {
 	}
 	switch {
 	case e != nil:
-		return r.release(e)
+		return r.release(t, e)
 	case t.Outcome == binlog.XARolledBack:
 		return nil
 	}
@@ -438,12 +444,15 @@ func (r *reading) decided(t *binlog.Transaction) error {
 		r.logger.Error("keys are missing", "reason", what, "log", r.file.Name, "pos", t.Start)
 		return nil
 	}
-	return &binlog.GapError{Source: "the log", Position: binlog.Position{File: r.file, Offset: t.Start}, What: what}
+	return r.keysGap(t.Start, what, nil)
 }
 
 // release appends the keys of an XA transaction that has been committed.
-func (r *reading) release(e *checkpoint.Entry) error {
+func (r *reading) release(t *binlog.Transaction, e *checkpoint.Entry) error {
 	return e.Each(func(s checkpoint.Statement, key []byte) error {
+		if s.Cause == unknownKey {
+			return r.neverKnown(t, s, strings.ToValidUTF8(string(key), "…"))
+		}
 		r.w.Statement(s.Cause, s.Schema, s.Table)
 		return r.append(key)
 	})

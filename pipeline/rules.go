@@ -3,10 +3,12 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/binlog/rowimage"
+	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/extract"
 )
 
@@ -48,6 +50,9 @@ func (r *reading) images(rows *binlog.Rows) error {
 	if !errors.As(err, &unserved) {
 		return err
 	}
+	if r.xa {
+		return r.undecided(unserved)
+	}
 	r.metrics.unserved.of(r.schema, r.table).Inc()
 	if !r.strict {
 		r.unsure++
@@ -56,10 +61,38 @@ func (r *reading) images(rows *binlog.Rows) error {
 		})
 		return nil
 	}
-	return &binlog.GapError{
-		Source: "the log", Position: binlog.Position{File: r.file, Offset: r.start}, Keys: true,
-		What: "a rule's keys cannot be had for certain", Err: unserved,
+	return r.keysGap(r.start, "a rule's keys cannot be had for certain", unserved)
+}
+
+// keysGap is a gap where the log is there and keys are missing.
+func (r *reading) keysGap(start uint64, what string, err error) error {
+	return &binlog.GapError{Source: "the log", Position: binlog.Position{File: r.file, Offset: start}, Keys: true, What: what, Err: err}
+}
+
+// unknownKey is the cause under which the reason stands among an XA transaction's keys
+// why others are missing: only a commit makes them due.
+const unknownKey batcher.Cause = 0xff
+
+// missingError is such a reason, once the transaction has been committed.
+type missingError struct{ Schema, Table, Reason string }
+
+func (e *missingError) Error() string { return e.Reason }
+
+// undecided keeps the reason why an XA transaction's keys are missing until it is
+// decided upon.
+func (r *reading) undecided(e *extract.UnservedError) error {
+	if r.missing == nil {
+		r.missing = e
 	}
+	reason := *e
+	reason.Mend = "" // what is spooled is not read again
+	text := []byte(reason.Error())
+	text = text[:min(len(text), batcher.MaxKey)]
+	if !r.seen.Add(text) {
+		return nil
+	}
+	r.collector.Statement(unknownKey, r.schema, r.table)
+	return r.collector.Key(text)
 }
 
 // maxLacking is how many tables are remembered that lack a rule's column.
@@ -98,4 +131,19 @@ func (r *reading) changed(c binlog.Change) {
 		r.logger.Warn("a rule's table was changed without row images; the rule has no keys for that",
 			"table", string(c.Schema)+"."+string(table), "log", r.file.Name, "pos", r.start)
 	})
+}
+
+// neverKnown deals with the commit of an XA transaction of which keys are missing.
+func (r *reading) neverKnown(t *binlog.Transaction, s checkpoint.Statement, reason string) error {
+	r.metrics.unserved.of(s.Schema, s.Table).Inc()
+	what := fmt.Sprintf("XA COMMIT %s: when the transaction was prepared, a rule's keys could not be had for certain", t.XID)
+	err := &missingError{Schema: string(s.Schema), Table: string(s.Table), Reason: reason}
+	if r.strict {
+		return r.keysGap(t.Start, what, err)
+	}
+	r.unsure++
+	r.unserved.Do(func() {
+		r.logger.Error("keys are missing", "reason", what+": "+reason, "log", r.file.Name, "pos", t.Start)
+	})
+	return nil
 }

@@ -231,3 +231,42 @@ func TestATableThatWildcardsMatchMayLackTheColumn(t *testing.T) {
 		t.Errorf("said %d times, want once for each table: %s", n, said.String())
 	}
 }
+
+// No key of an XA transaction is due before it is committed, and none after it was
+// rolled back, so none is missing.
+func TestKeysOfAnXATransactionAreMissingOnceItIsCommitted(t *testing.T) {
+	rules := []extract.Rule{{Table: "shop.users", Keys: []string{"a:{nope}", "user:{id}"}}}
+	xid := binlog.XID{Named: true, Format: 1, Global: 1, Data: "gb"}
+	prepare := inserted("", "users", 2)
+	prepare.End, prepare.XID = binlogtest.Prepare, xid
+	onePhase := prepare
+	onePhase.End = binlogtest.OnePhase
+	for _, test := range []struct {
+		name    string
+		txs     []binlogtest.Tx
+		missing string
+	}{
+		{"prepared", []binlogtest.Tx{prepare}, ""},
+		{"rolled back", []binlogtest.Tx{prepare, {End: binlogtest.XARollback, XID: xid}}, ""},
+		{"committed", []binlogtest.Tx{prepare, {End: binlogtest.XACommit, XID: xid}}, "when the transaction was prepared, a rule's keys could not be had for certain"},
+		{"in one phase", []binlogtest.Tx{onePhase}, "a rule's keys cannot be had for certain"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			log := logOf(t, append(test.txs, inserted("", "orders", 1))...)
+			r := prometheus.NewRegistry()
+			_, _, _, err := replayed(t, bytes.NewBuffer(log.Bytes()), Config{Rules: rules, Metrics: NewMetrics(r), Save: func(map[string]binlog.Position) error { return nil }})
+			var gap *binlog.GapError
+			if errors.As(err, &gap) != (test.missing != "") || gap != nil && (!strings.Contains(err.Error(), test.missing) || !strings.Contains(err.Error(), "column nope")) {
+				t.Errorf("it ended with %v, want %q", err, test.missing)
+			}
+			if n := counted(t, r, "mcsqueal_rule_rows_unserved_total")["shop.users"]; (n > 0) != (test.missing != "") {
+				t.Errorf("%v are counted", n)
+			}
+			// A replay goes on, and says so only where keys were due.
+			printed, _, p, err := replayed(t, log, Config{Rules: rules})
+			if err != nil || (p.Unserved() > 0) != (test.missing != "") || (strings.Count(printed, `"user:`) > 0) != (test.missing != "") {
+				t.Errorf("%v, %d unserved, printed %s", err, p.Unserved(), printed)
+			}
+		})
+	}
+}
