@@ -15,7 +15,7 @@ func (d *database) rules(table string, keys ...string) string {
 	for i, key := range keys {
 		quoted[i] = fmt.Sprintf("'{schema}:%s'", key)
 	}
-	return fmt.Sprintf("  - {table: %s.%s, keys: [%s]}", d.schema, table, strings.Join(quoted, ", "))
+	return fmt.Sprintf("  - {table: '%s.%s', keys: [%s]}", d.schema, table, strings.Join(quoted, ", "))
 }
 
 // grant lets mcsqueal see the test's tables.

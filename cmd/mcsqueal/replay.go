@@ -221,7 +221,7 @@ func (r *replaying) server(ctx context.Context) (pipeline.Config, error) {
 	if err := src.settings.CheckText(); err != nil && len(r.config.Tags) > 0 {
 		r.logger.Warn("statement text is off now; what was logged while it was on is replayed", "error", err)
 	}
-	if err := checkRules(ctx, src, r.config, r.logger); err != nil {
+	if err := checkRules(ctx, src, r.config, nil, r.logger); err != nil {
 		r.logger.Warn("a rule cannot be served as things are now; what was logged before may be", "error", err)
 	}
 	pos, err := src.live.Resolve(ctx, r.from)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -27,8 +28,9 @@ const maxChecked = 200
 
 // checkRules asks the source whether the rules can be served. What certainly cannot is
 // an error: a mistake in the configuration, or a setting of the source. What cannot be
-// found out, or may come to be, is logged.
-func checkRules(ctx context.Context, src *source, c *config.Config, logger *slog.Logger) error {
+// found out, or may come to be, is logged. from are the places in the checkpoint at
+// which clusters go on: what was logged behind them may be of tables as they were then.
+func checkRules(ctx context.Context, src *source, c *config.Config, from []binlog.Position, logger *slog.Logger) error {
 	rules := rulesOf(c)
 	if len(rules) == 0 {
 		return nil
@@ -43,6 +45,9 @@ func checkRules(ctx context.Context, src *source, c *config.Config, logger *slog
 		return err
 	}
 	k := &ruleCheck{server: server, settings: src.settings, user: src.live.Server().User, logger: logger}
+	if k.behind, err = anyBehind(ctx, src, from); err != nil {
+		return err
+	}
 	for i := range rules {
 		if err := k.rule(ctx, &rules[i], tables); err != nil {
 			return err
@@ -60,8 +65,22 @@ type ruleCheck struct {
 	settings *binlog.Settings
 	user     string
 	logger   *slog.Logger
+	// behind: there is log to be read from before now.
+	behind bool
 	// mistakes are the configuration's, settingsToMend the source's.
 	mistakes, settingsToMend []error
+}
+
+// anyBehind tells whether the log goes on behind one of several places.
+func anyBehind(ctx context.Context, src *source, from []binlog.Position) (bool, error) {
+	if len(from) == 0 {
+		return false, nil
+	}
+	end, err := src.live.Resolve(ctx, binlog.Point{Kind: binlog.PointNow})
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(from, func(at binlog.Position) bool { return !at.Covers(end) }), nil
 }
 
 func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]string) error {
@@ -150,9 +169,13 @@ func (k *ruleCheck) table(rule *extract.Rule, name string, exact bool, columns [
 			}
 			if mistake != "" {
 				err := fmt.Errorf("rule %s, key %s: table %s, column %s: %s", rule.Table, key, name, column, mistake)
-				if exact {
+				switch {
+				case exact && d == nil && k.behind:
+					k.logger.Warn("a rule does not fit its table as it is now; what is still to be read may be from before a change, and its rows decide",
+						"error", err, "mend", "a rule for the column's new name, once this one has stopped at the first row that has it")
+				case exact:
 					k.mistakes = append(k.mistakes, err)
-				} else {
+				default:
 					k.logger.Warn("a rule cannot be served on a table that it matches", "error", err)
 				}
 				continue

@@ -81,7 +81,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config, clusters []co
 	if err != nil {
 		return err
 	}
-	if err := checkSource(ctx, src, c, logger); err != nil {
+	if err := checkSource(ctx, src, c, placesOf(saved, clusters), logger); err != nil {
 		return err
 	}
 	warnAbout(src.settings, logger)
@@ -145,13 +145,13 @@ func tailing(src *source, c *config.Config, p pipeline.Config) pipeline.Config {
 }
 
 // checkSource says what keeps the source's log from having keys.
-func checkSource(ctx context.Context, src *source, c *config.Config, logger *slog.Logger) error {
+func checkSource(ctx context.Context, src *source, c *config.Config, from []binlog.Position, logger *slog.Logger) error {
 	if len(c.Tags) > 0 {
 		if err := src.settings.CheckText(); err != nil {
 			return err
 		}
 	}
-	return checkRules(ctx, src, c, logger)
+	return checkRules(ctx, src, c, from, logger)
 }
 
 // dryRunDaemon prints what runDaemon would delete, from where it would begin.
@@ -169,7 +169,7 @@ func dryRunDaemon(ctx context.Context, s *settings, c *config.Config, clusters [
 	if err != nil {
 		return err
 	}
-	if err := checkSource(ctx, src, c, logger); err != nil {
+	if err := checkSource(ctx, src, c, placesOf(saved, clusters), logger); err != nil {
 		return err
 	}
 	from, err := startOf(ctx, src, clusters, c.Start, saved)

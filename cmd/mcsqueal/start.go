@@ -40,6 +40,16 @@ func startOf(ctx context.Context, src *source, clusters []config.Cluster, start 
 	return from, nil
 }
 
+// placesOf are the places in the checkpoint of those of the clusters that have one.
+func placesOf(saved *checkpoint.Checkpoint, clusters []config.Cluster) (positions []binlog.Position) {
+	for _, cluster := range clusters {
+		if at, ok := saved.Clusters[cluster.Name]; ok {
+			positions = append(positions, at)
+		}
+	}
+	return positions
+}
+
 // unserved are the positions in the checkpoint of clusters that begin nowhere now.
 func unserved(saved *checkpoint.Checkpoint, from map[string]binlog.Position) (positions []binlog.Position) {
 	for name, at := range saved.Clusters {
