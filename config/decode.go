@@ -288,11 +288,12 @@ func fieldIndex(t reflect.Type, name string) []int {
 
 // unknownField says what was probably meant.
 func unknownField(name string, known []string) string {
-	if parent := parentOf(reflect.TypeFor[Config](), "", name); parent != "" {
-		return "unknown field; it belongs under " + parent
-	}
+	// What is nearly right where it stands was meant for there.
 	if near, ok := nearest(name, known); ok {
 		return fmt.Sprintf("unknown field; did you mean %s?", near)
+	}
+	if parent := parentOf(reflect.TypeFor[Config](), "", name); parent != "" {
+		return "unknown field; it belongs under " + parent
 	}
 	return "unknown field; here can stand " + strings.Join(known, ", ")
 }

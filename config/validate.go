@@ -204,6 +204,8 @@ func (v *validator) rule(at string, rule Rule) {
 		v.wrong(at+".table", "is missing; write schema.table")
 	case !ok || schema == "" || table == "":
 		v.wrong(at+".table", "%q is not schema.table; to mean every schema, write *.%s", clip(rule.Table), clip(strings.Trim(rule.Table, ".")))
+	case strings.Contains(rule.Table, "`"):
+		v.wrong(at+".table", "has backquotes, which are no part of a name; write %s without backquotes, and a dot in a name as ?", clip(strings.ReplaceAll(rule.Table, "`", "")))
 	case badPattern(schema) || badPattern(table):
 		v.wrong(at+".table", "%q is not a pattern; the wildcards are *, ? and [a-z], and a backslash takes away their meaning", clip(rule.Table))
 	}
