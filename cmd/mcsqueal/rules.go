@@ -35,6 +35,9 @@ func checkRules(ctx context.Context, src *source, c *config.Config, from []binlo
 	if len(rules) == 0 {
 		return nil
 	}
+	if err := checkFormat(src.settings, rules, logger); err != nil {
+		return err
+	}
 	server, err := binlog.Connect(ctx, src.live.Server())
 	if err != nil {
 		return err
@@ -71,6 +74,23 @@ type ruleCheck struct {
 	mistakes, settingsToMend []error
 }
 
+// checkFormat says whether the log can have rows at all.
+func checkFormat(s *binlog.Settings, rules []extract.Rule, logger *slog.Logger) error {
+	const sessions = "; sessions that are already connected keep their old setting"
+	switch s.Format {
+	case "STATEMENT":
+		return &binlog.SetupError{Source: s.Address, What: "binlog_format is STATEMENT: the log has no rows, and without rows the rules have no keys", Mend: set(s, "binlog_format", "ROW") + sessions}
+	case "MIXED":
+		tables := make([]string, len(rules))
+		for i := range rules {
+			tables[i] = rules[i].Table
+		}
+		logger.Warn("binlog_format is MIXED: of what is logged as a statement there are no rows, and the rules have no keys for it",
+			"rules", strings.Join(tables, ", "), "mend", set(s, "binlog_format", "ROW")+sessions)
+	}
+	return nil
+}
+
 // anyBehind tells whether the log goes on behind one of several places.
 func anyBehind(ctx context.Context, src *source, from []binlog.Position) (bool, error) {
 	if len(from) == 0 {
@@ -85,7 +105,7 @@ func anyBehind(ctx context.Context, src *source, from []binlog.Position) (bool, 
 
 func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]string) error {
 	schema, table, exact := rule.Exact()
-	checked := 0
+	checked, mistakes := 0, len(k.mistakes)
 	for _, t := range tables {
 		if !rule.Matches(t[0], t[1]) {
 			continue
@@ -105,9 +125,21 @@ func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]st
 	if checked > 0 {
 		return nil
 	}
+	otherwise, err := k.otherwise(ctx, rule, tables)
+	if err != nil || len(k.mistakes) > mistakes {
+		return err
+	}
 	grant := fmt.Sprintf("GRANT SELECT ON %s TO '%s'@'%%'", strings.NewReplacer("*", "%", "?", "_").Replace(schemaOf(rule))+".*", k.user)
 	if !exact {
 		k.logger.Warn("a rule matches no table that can be seen: there is none yet, or the user may not see it", "rule", rule.Table, "mend", grant)
+		return nil
+	}
+	view, err := k.server.IsView(ctx, schema, table)
+	if err != nil {
+		return err
+	}
+	if view {
+		k.mistakes = append(k.mistakes, fmt.Errorf("rule %s: that is a view, of which the log never has rows; write rules for the tables behind it", rule.Table))
 		return nil
 	}
 	grant = fmt.Sprintf("GRANT SELECT ON %s.%s TO '%s'@'%%'", schema, table, k.user)
@@ -115,6 +147,8 @@ func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]st
 	switch {
 	case err != nil:
 		return err
+	case visible && otherwise != "":
+		k.logger.Warn("a rule's table does not exist yet; there is one whose name differs in case, which counts", "rule", rule.Table, "there_is", otherwise)
 	case visible:
 		k.logger.Warn("a rule's table does not exist yet", "rule", rule.Table)
 	case k.settings.Metadata != "FULL":
@@ -125,6 +159,26 @@ func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]st
 		k.logger.Warn("a rule's table cannot be seen, so it is not known whether it has the columns", "rule", rule.Table, "mend", grant)
 	}
 	return nil
+}
+
+// otherwise is a table that the rule would match if case did not count. On a server
+// that turns all names into lower case no other name can ever be in the log, and the
+// rule's is a mistake.
+func (k *ruleCheck) otherwise(ctx context.Context, rule *extract.Rule, tables [][2]string) (name string, err error) {
+	lower := extract.Rule{Table: strings.ToLower(rule.Table)}
+	i := slices.IndexFunc(tables, func(t [2]string) bool { return lower.Matches(strings.ToLower(t[0]), strings.ToLower(t[1])) })
+	if i < 0 {
+		return "", nil
+	}
+	const variable = "lower_case_table_names"
+	v, err := k.server.Variables(ctx, variable)
+	if err != nil {
+		return "", err
+	}
+	if v[variable] == "1" {
+		k.mistakes = append(k.mistakes, fmt.Errorf("rule %s: with %s = 1 the log has names in lower case; write %s", rule.Table, variable, lower.Table))
+	}
+	return tables[i][0] + "." + tables[i][1], nil
 }
 
 func orNone(s string) string {
@@ -139,9 +193,11 @@ func schemaOf(rule *extract.Rule) string {
 	return schema
 }
 
+func (k *ruleCheck) set(name, value string) string { return set(k.settings, name, value) }
+
 // set is the statement for a setting.
-func (k *ruleCheck) set(name, value string) string {
-	if k.settings.Flavor == binlog.MariaDB {
+func set(s *binlog.Settings, name, value string) string {
+	if s.Flavor == binlog.MariaDB {
 		return fmt.Sprintf("SET GLOBAL %s = %s (and %[1]s = %[2]s in the server's configuration)", name, value)
 	}
 	return fmt.Sprintf("SET PERSIST %s = %s", name, value)

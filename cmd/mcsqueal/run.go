@@ -84,7 +84,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config, clusters []co
 	if err := checkSource(ctx, src, c, placesOf(saved, clusters), logger); err != nil {
 		return err
 	}
-	warnAbout(src.settings, logger)
+	warnAbout(src.settings, len(c.Tags) > 0, logger)
 	if err := probeActions(ctx, clusters, logger); err != nil {
 		return err
 	}

@@ -183,15 +183,11 @@ func freshServerID() uint32 {
 }
 
 // warnAbout says what of the source's settings should be known.
-func warnAbout(s *binlog.Settings, logger *slog.Logger) {
-	set := "SET PERSIST"
-	if s.Flavor == binlog.MariaDB {
-		set = "SET GLOBAL" // and in its configuration; it has no PERSIST
-	}
-	if s.Format != "ROW" {
-		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold", "binlog_format", s.Format, "mend", set+" binlog_format = ROW")
+func warnAbout(s *binlog.Settings, tags bool, logger *slog.Logger) {
+	if s.Format != "ROW" && tags {
+		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold", "binlog_format", s.Format, "mend", set(s, "binlog_format", "ROW"))
 	}
 	if s.SyncBinlog != "1" {
-		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done", "sync_binlog", s.SyncBinlog, "mend", set+" sync_binlog = 1")
+		logger.Warn("sync_binlog is not 1: after a crash of the machine the source can use GTIDs again, and what comes under them then looks done", "sync_binlog", s.SyncBinlog, "mend", set(s, "sync_binlog", "1"))
 	}
 }
