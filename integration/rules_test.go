@@ -132,7 +132,7 @@ func TestRulesAreTriedOnLogFiles(t *testing.T) {
 		s.close()
 		db.exec(t, "INSERT INTO "+db.schema+".users VALUES (2, 'b', 'Bob')")
 		p = mcsqueal(t, append([]string{"replay", "--dry-run", "--config", cfg.path, "--files"}, files()...)...)
-		p.failed(t, 1, "could not be had for certain")
+		p.failed(t, 1, "could not be had for certain", db.schema+".users: 1, the first: rule ")
 		if len(p.said("keys are missing.*rule "+db.schema+`\.users.*no server to ask.*binlog_row_metadata = FULL`)) != 1 {
 			t.Errorf("it does not say why: %s", p.stderr.String())
 		}

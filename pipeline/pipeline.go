@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -273,16 +274,45 @@ func extractors(cfg *Config) (tags *extract.Tags, rules *extract.Rules, err erro
 
 // readCount counts what all readings have read.
 type readCount struct {
-	mu                         sync.Mutex
-	transactions, keys, unsure uint64 // guarded by mu
+	mu                 sync.Mutex
+	transactions, keys uint64 // guarded by mu
+	// unserved are the tables with missing keys, in the order in which they were met,
+	// the last one all beyond those; guarded by mu.
+	unserved []Unserved
 }
 
-func (r *readCount) add(transactions, keys, unsure int) {
+// Unserved is a table of which rules' keys could not be had.
+type Unserved struct {
+	Table  string
+	Events uint64 // rows events; XA transactions' reasons
+	Reason string // the first
+}
+
+// maxUnserved is how many tables with missing keys are told apart.
+const maxUnserved = 1000
+
+// miss says that keys of a table are missing.
+func (r *readCount) miss(table, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.unserved, func(u Unserved) bool { return u.Table == table })
+	if i < 0 && len(r.unserved) == maxUnserved {
+		table = "other tables"
+	}
+	if i < 0 && len(r.unserved) <= maxUnserved {
+		r.unserved = append(r.unserved, Unserved{Table: table, Reason: reason})
+	}
+	if i < 0 {
+		i = len(r.unserved) - 1
+	}
+	r.unserved[i].Events++
+}
+
+func (r *readCount) add(transactions, keys int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.transactions += uint64(transactions)
 	r.keys += uint64(keys)
-	r.unsure += uint64(unsure)
 }
 
 // Read counts what has been read so far. Any goroutine may call it.
@@ -292,12 +322,12 @@ func (p *Pipeline) Read() (transactions, keys uint64) {
 	return p.read.transactions, p.read.keys
 }
 
-// Unserved counts the rows events of which a rule's keys could not be had, where that
-// does not end the reading: without Save. Any goroutine may call it.
-func (p *Pipeline) Unserved() uint64 {
+// Unserved are the tables of which a rule's keys could not be had, where that does not
+// end the reading: without Save. Any goroutine may call it.
+func (p *Pipeline) Unserved() []Unserved {
 	p.read.mu.Lock()
 	defer p.read.mu.Unlock()
-	return p.read.unsure
+	return slices.Clone(p.read.unserved)
 }
 
 // Positions is how far each cluster has acknowledged. Any goroutine may call it.

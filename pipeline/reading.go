@@ -87,20 +87,19 @@ type reading struct {
 	writers       writers
 	cause         batcher.Cause // of the keys that come
 	schema, table []byte        // scratch, for rules
-	// keys, transactions and rows whose keys are not known are counted here, and told to
-	// others when idle.
-	keys, transactions, unsure int
-	read                       *readCount
-	err                        error // of key, for who cannot be told otherwise
+	// keys and transactions are counted here, and told to others when idle.
+	keys, transactions int
+	read               *readCount
+	err                error // of key, for who cannot be told otherwise
 
 	onKey     func([]byte)
 	onRefused func(extract.Refusal)
-	sampled   sampling.Sampler // refused keys, by reason
+	sampled   sampling.Sampler // refused keys, by reason and a rule's table
 	textless  rate.Sometimes   // rows without text
 	hurries   uint64           // of the Log, as far as told
 	hurried   rate.Sometimes
-	rowless   rate.Sometimes      // changes without rows to tables of rules
-	unserved  rate.Sometimes      // keys of rules that cannot be had
+	rowless   sampling.Sampler    // changes without rows to tables of rules, by table
+	unserved  sampling.Sampler    // keys of rules that cannot be had, by table and reason
 	lack      map[string]struct{} // tables of which it was said that they lack a rule's column
 }
 
@@ -122,9 +121,7 @@ func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 	r.collector = r.spool.NewCollector()
 	defer func() { _ = r.collector.Abort() }() // what it holds is read again
 	r.onKey, r.onRefused = r.key, r.refused
-	for _, s := range []*rate.Sometimes{&r.textless, &r.rowless, &r.unserved} {
-		*s = rate.Sometimes{Interval: sampleEvery}
-	}
+	r.textless = rate.Sometimes{Interval: sampleEvery}
 	r.hurried = rate.Sometimes{Interval: hurriedEvery}
 	r.writers.metrics = r.metrics.untagged
 	r.bindRules()
@@ -369,13 +366,16 @@ func (r *reading) withRoom(do func() error) error {
 // refused takes note of what was meant as a key and is none.
 func (r *reading) refused(f extract.Refusal) {
 	r.metrics.refusedTags[f.Reason].Inc()
-	what := "a tag's key was refused; its neighbours go out"
 	if r.cause == batcher.Rule {
-		what = "a rule's key was refused; its neighbours go out"
+		table := string(r.schema) + "." + string(r.table)
+		if more, ok := r.sampled.Take("rule's key " + f.Reason.String() + " " + table); ok {
+			r.logger.Warn("a rule's key was refused; its neighbours go out", "reason", f.Reason.String(), "table", table, "text", string(f.Text),
+				"log", r.file.Name, "pos", r.start, "more", more)
+		}
+		return
 	}
-	if more, ok := r.sampled.Take(what + f.Reason.String()); ok {
-		//nolint:sloglint // one of two
-		r.logger.Warn(what, "reason", f.Reason.String(), "text", string(f.Text),
+	if more, ok := r.sampled.Take("tag's key " + f.Reason.String()); ok {
+		r.logger.Warn("a tag's key was refused; its neighbours go out", "reason", f.Reason.String(), "text", string(f.Text),
 			"log", r.file.Name, "pos", r.start, "more", more)
 	}
 }
@@ -520,9 +520,9 @@ func (r *reading) count() {
 	}
 	r.metrics.keys.Add(float64(r.keys))
 	r.metrics.transactions.Add(float64(r.transactions))
-	r.read.add(r.transactions, r.keys, r.unsure)
+	r.read.add(r.transactions, r.keys)
 	r.writers.count()
-	r.keys, r.transactions, r.unsure = 0, 0, 0
+	r.keys, r.transactions = 0, 0
 }
 
 // Warn implements binlog.Handler.

@@ -55,13 +55,18 @@ func (r *reading) images(rows *binlog.Rows) error {
 	}
 	r.metrics.unserved.of(r.schema, r.table).Inc()
 	if !r.strict {
-		r.unsure++
-		r.unserved.Do(func() {
-			r.logger.Error("keys are missing", "reason", unserved.Error(), "log", r.file.Name, "pos", r.start)
-		})
+		r.gone(r.start, string(r.schema)+"."+string(r.table), unserved.Error())
 		return nil
 	}
 	return r.keysGap(r.start, "a rule's keys cannot be had for certain", unserved)
+}
+
+// gone says that keys of a table's rows are missing where that is no gap.
+func (r *reading) gone(start uint64, table, reason string) {
+	r.read.miss(table, reason)
+	if more, ok := r.unserved.Take(table + " " + reason); ok {
+		r.logger.Error("keys are missing", "reason", reason, "log", r.file.Name, "pos", start, "more", more)
+	}
 }
 
 // keysGap is a gap where the log is there and keys are missing.
@@ -127,10 +132,11 @@ func (r *reading) changed(c binlog.Change) {
 		table = []byte("*")
 	}
 	r.metrics.rowless.of(c.Schema, table).Inc()
-	r.rowless.Do(func() {
+	name := string(c.Schema) + "." + string(table)
+	if more, ok := r.rowless.Take(name); ok {
 		r.logger.Warn("a rule's table was changed without row images; the rule has no keys for that",
-			"table", string(c.Schema)+"."+string(table), "log", r.file.Name, "pos", r.start)
-	})
+			"table", name, "log", r.file.Name, "pos", r.start, "more", more)
+	}
 }
 
 // neverKnown deals with the commit of an XA transaction of which keys are missing.
@@ -141,9 +147,6 @@ func (r *reading) neverKnown(t *binlog.Transaction, s checkpoint.Statement, reas
 	if r.strict {
 		return r.keysGap(t.Start, what, err)
 	}
-	r.unsure++
-	r.unserved.Do(func() {
-		r.logger.Error("keys are missing", "reason", what+": "+reason, "log", r.file.Name, "pos", t.Start)
-	})
+	r.gone(t.Start, err.Schema+"."+err.Table, what+": "+reason)
 	return nil
 }

@@ -176,8 +176,8 @@ func TestKeysThatCannotBeHadAreAGapOrCounted(t *testing.T) {
 	rules := []extract.Rule{{Table: "shop.users", Keys: []string{"a:{nope}", "user:{id}"}}}
 	txs := []binlogtest.Tx{inserted("", "users", 1), inserted("", "users", 1)}
 	printed, _, p, err := replayed(t, logOf(t, txs...), Config{Rules: rules})
-	if err != nil || p.Unserved() != 2 || strings.Count(printed, "user:") != 2 {
-		t.Errorf("%v, %d unserved, printed %s; want 2, and 2 lines", err, p.Unserved(), printed)
+	if u := p.Unserved(); err != nil || len(u) != 1 || u[0].Table != "shop.users" || u[0].Events != 2 || !strings.Contains(u[0].Reason, "column nope") || strings.Count(printed, "user:") != 2 {
+		t.Errorf("%v, %v unserved, printed %s; want 2, and 2 lines", err, p.Unserved(), printed)
 	}
 	saved := make(map[string]binlog.Position)
 	_, _, _, err = replayed(t, logOf(t, txs...), Config{Rules: rules, Save: func(at map[string]binlog.Position) error {
@@ -221,8 +221,8 @@ func TestATableThatWildcardsMatchMayLackTheColumn(t *testing.T) {
 		Rules: rules, Metrics: NewMetrics(r), Logger: slog.New(slog.NewTextHandler(&said, nil)),
 		Save: func(map[string]binlog.Position) error { return nil },
 	})
-	if err != nil || p.Unserved() != 0 || strings.Count(printed, `"key":"users:`) != 2 || strings.Count(printed, `"key":"orders:`) != 1 {
-		t.Errorf("%v, %d unserved, printed %s; want the three keys of {id}", err, p.Unserved(), printed)
+	if err != nil || len(p.Unserved()) != 0 || strings.Count(printed, `"key":"users:`) != 2 || strings.Count(printed, `"key":"orders:`) != 1 {
+		t.Errorf("%v, %v unserved, printed %s; want the three keys of {id}", err, p.Unserved(), printed)
 	}
 	if got := counted(t, r, "mcsqueal_rule_rows_unserved_total"); got["shop.users"] != 2 || got["shop.orders"] != 1 {
 		t.Errorf("counted %v, want 2 of users and 1 of orders", got)
@@ -264,9 +264,35 @@ func TestKeysOfAnXATransactionAreMissingOnceItIsCommitted(t *testing.T) {
 			}
 			// A replay goes on, and says so only where keys were due.
 			printed, _, p, err := replayed(t, log, Config{Rules: rules})
-			if err != nil || (p.Unserved() > 0) != (test.missing != "") || (strings.Count(printed, `"user:`) > 0) != (test.missing != "") {
-				t.Errorf("%v, %d unserved, printed %s", err, p.Unserved(), printed)
+			if err != nil || (len(p.Unserved()) > 0) != (test.missing != "") || (strings.Count(printed, `"user:`) > 0) != (test.missing != "") {
+				t.Errorf("%v, %v unserved, printed %s", err, p.Unserved(), printed)
 			}
 		})
+	}
+}
+
+// What goes wrong with one table keeps nothing of another unsaid.
+func TestEachTablesTroubleIsSaid(t *testing.T) {
+	rules := []extract.Rule{{Table: "shop.users", Keys: []string{"a:{nope}"}}, {Table: "shop.orders", Keys: []string{"b:{never}", "has space"}}, {Table: "shop.items", Keys: []string{"has space"}}}
+	txs := []binlogtest.Tx{inserted("", "users", 1), inserted("", "users", 1), inserted("", "orders", 1), inserted("", "items", 1)}
+	for _, text := range []string{"TRUNCATE users", "TRUNCATE orders"} {
+		txs = append(txs, binlogtest.Tx{End: binlogtest.Alone, Statements: []binlogtest.Stmt{{Query: true, Schema: "shop", Text: text}}})
+	}
+	var said bytes.Buffer
+	_, _, p, err := replayed(t, logOf(t, txs...), Config{Rules: rules, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		"column nope", "column never",
+		"key was refused; its neighbours go out\" reason=control_byte table=shop.orders", "key was refused; its neighbours go out\" reason=control_byte table=shop.items",
+		"table=shop.users log=", "table=shop.orders log=",
+	} {
+		if strings.Count(said.String(), part) != 1 {
+			t.Errorf("%q is not said once: %s", part, said.String())
+		}
+	}
+	if u := p.Unserved(); len(u) != 2 || u[0].Events != 2 || u[1].Table != "shop.orders" || !strings.Contains(u[1].Reason, "column never") {
+		t.Errorf("unserved are %+v, want 2 of users and 1 of orders", u)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
@@ -150,10 +151,22 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 	if n := d.setAside(); n > 0 {
 		failed = append(failed, fmt.Errorf("%d keys were set aside: they can never be deleted where they were to go; the log lines above name some", n))
 	}
-	if n := line.Unserved(); n > 0 {
-		failed = append(failed, fmt.Errorf("of %d row events the rules' keys could not be had for certain; the log lines above say why", n))
-	}
+	failed = append(failed, unservedError(line.Unserved()))
 	return errors.Join(failed...)
+}
+
+// unservedError names every table of which rules' keys are missing.
+func unservedError(tables []pipeline.Unserved) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	var events uint64
+	var each strings.Builder
+	for _, t := range tables {
+		events += t.Events
+		fmt.Fprintf(&each, "\n  %s: %d, the first: %s", t.Table, t.Events, t.Reason)
+	}
+	return fmt.Errorf("of %d row events the rules' keys could not be had for certain:%s", events, each.String())
 }
 
 // once is clusters without their second deletes: those are for readers who looked just
