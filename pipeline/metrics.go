@@ -60,7 +60,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		register(vec)
 		return &tableCounter{vec: vec, tables: make(map[string]prometheus.Counter)}
 	}
-	m.untagged = byTable("transactions_without_keys_total", "Transactions that changed rows of a table and had no key at all, by table; the first tables met, then other.")
+	m.untagged = byTable("transactions_without_keys_total", "Transactions that changed rows of a table and had no key at all, by table; the first 100 tables met, then other. Of one transaction 8 tables count at most; of statements without rows, those that name a table.")
 	m.rowless = byTable("rule_rowless_changes_total", "Changes to a rule's table of which the log has no rows, so that the rule saw nothing of them, by table.")
 	m.unserved = byTable("rule_rows_unserved_total", "Row events of which a rule's keys could not be had for certain, by table.")
 	return m

@@ -94,6 +94,7 @@ type reading struct {
 
 	onKey     func([]byte)
 	onRefused func(extract.Refusal)
+	onChange  func(binlog.Change)
 	sampled   sampling.Sampler // refused keys, by reason and a rule's table
 	textless  rate.Sometimes   // rows without text
 	hurries   uint64           // of the Log, as far as told
@@ -120,7 +121,7 @@ func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 	r.ctx = ctx
 	r.collector = r.spool.NewCollector()
 	defer func() { _ = r.collector.Abort() }() // what it holds is read again
-	r.onKey, r.onRefused = r.key, r.refused
+	r.onKey, r.onRefused, r.onChange = r.key, r.refused, r.changed
 	r.textless = rate.Sometimes{Interval: sampleEvery}
 	r.hurried = rate.Sometimes{Interval: hurriedEvery}
 	r.writers.metrics = r.metrics.untagged
@@ -237,8 +238,8 @@ func (r *reading) Statement(s *binlog.Statement) error {
 		return err
 	}
 	r.textSeen = s.Rows
-	if r.rules != nil && !s.Rows {
-		s.Changes(r.changed)
+	if !s.Rows {
+		s.Changes(r.onChange)
 	}
 	if r.tags == nil || !r.tags.Mentioned(s.Text) {
 		return nil
@@ -276,6 +277,7 @@ func (r *reading) Rows(rows *binlog.Rows) error {
 	if r.skipped {
 		return nil
 	}
+	r.writers.rows(rows.Table)
 	if !r.textSeen && r.tags != nil {
 		r.metrics.textless.Inc()
 		r.textless.Do(func() {

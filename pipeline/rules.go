@@ -119,8 +119,14 @@ func (r *reading) lacking(e *extract.UnservedError) {
 		"table", name, "rule", e.Rule, "key", e.Key, "column", e.Column, "log", r.file.Name, "pos", r.start)
 }
 
-// changed takes note of what a statement does to a rule's tables.
+// changed takes note of what a statement does to tables.
 func (r *reading) changed(c binlog.Change) {
+	if c.Rows && !c.Definition && len(c.Table) > 0 {
+		r.writers.statement(c.Schema, c.Table)
+	}
+	if r.rules == nil {
+		return
+	}
 	if c.Definition {
 		r.rules.Redefined(c.Schema, c.Table)
 	}

@@ -203,6 +203,8 @@ func TestNotingATableAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		w.begin()
 		w.table(table)
+		w.rows(table.ID)
+		w.statement(table.Schema, table.Name)
 		w.untagged()
 		w.count()
 	}); n != 0 {
@@ -294,5 +296,34 @@ func TestEachTablesTroubleIsSaid(t *testing.T) {
 	}
 	if u := p.Unserved(); len(u) != 2 || u[0].Events != 2 || u[1].Table != "shop.orders" || !strings.Contains(u[1].Reason, "column never") {
 		t.Errorf("unserved are %+v, want 2 of users and 1 of orders", u)
+	}
+}
+
+// A statement announces tables that it does not come to change, and has no rows at all
+// in statement format.
+func TestOnlyTablesThatWereChangedCountAsWithoutKeys(t *testing.T) {
+	statement := func(text string) binlogtest.Tx {
+		return binlogtest.Tx{Statements: []binlogtest.Stmt{{Query: true, Schema: "shop", Text: text}}}
+	}
+	log := logOf(t,
+		inserted("", "users", 1),
+		statement("UPDATE orders SET a = 1"), statement("UPDATE /* mc: a */ orders SET a = 1"), statement("DELETE FROM orders"), statement("CREATE TABLE fresh (id INT)"),
+	)
+	r := prometheus.NewRegistry()
+	if _, _, _, err := replayed(t, log, Config{Tags: []string{"mc"}, Metrics: NewMetrics(r)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := counted(t, r, "mcsqueal_transactions_without_keys_total"); len(got) != 2 || got["shop.users"] != 1 || got["shop.orders"] != 2 {
+		t.Errorf("counted %v, want 1 of users and 2 of orders", got)
+	}
+	w := writers{metrics: NewMetrics(nil).untagged}
+	w.begin()
+	for i, name := range []string{"users", "audit"} {
+		w.table(&binlog.Table{ID: uint64(i), Schema: []byte("shop"), Name: []byte(name)})
+	}
+	w.rows(0)
+	w.untagged()
+	if w.recent[0].untagged != 1 || w.recent[1].untagged != 0 {
+		t.Errorf("%d of users and %d of audit, want 1 and 0: the statement has come to change users alone", w.recent[0].untagged, w.recent[1].untagged)
 	}
 }

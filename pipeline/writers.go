@@ -34,13 +34,22 @@ type writer struct {
 // begin begins a transaction.
 func (w *writers) begin() { w.n = 0 }
 
-// table takes note of a table that the transaction changes.
+// table takes note of a table whose rows may come: a statement announces those that
+// its triggers and foreign keys may change, too.
 func (w *writers) table(t *binlog.Table) {
 	slot := uint8(t.ID % writerSlots)
 	e := &w.recent[slot]
 	if !e.used || e.id != t.ID || !bytes.Equal(e.name, t.Name) || !bytes.Equal(e.schema, t.Schema) {
 		e.count(w.metrics)
 		*e = writer{id: t.ID, used: true, schema: append(e.schema[:0], t.Schema...), name: append(e.name[:0], t.Name...)}
+	}
+}
+
+// rows says that rows of a table have come.
+func (w *writers) rows(id uint64) {
+	slot := uint8(id % writerSlots)
+	if e := &w.recent[slot]; !e.used || e.id != id {
+		return // another has its slot
 	}
 	for _, s := range w.touched[:w.n] {
 		if s == slot {
@@ -51,6 +60,24 @@ func (w *writers) table(t *binlog.Table) {
 		w.touched[w.n] = slot
 		w.n++
 	}
+}
+
+// statement takes note of a table that a statement changes of which there are no rows.
+func (w *writers) statement(schema, table []byte) {
+	const (
+		offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
+		named         = 1 << 63                             // no id of the log's has it
+	)
+	id := uint64(offset)
+	for _, name := range [][]byte{schema, table} {
+		for _, c := range name {
+			id = (id ^ uint64(c)) * prime
+		}
+		id *= prime
+	}
+	t := binlog.Table{ID: id | named, Schema: schema, Name: table}
+	w.table(&t)
+	w.rows(t.ID)
 }
 
 // untagged says that the transaction has ended without a key.
