@@ -83,12 +83,7 @@ func (l *Live) Describe(ctx context.Context, at Position, schema, table string) 
 		return nil, &UnsureError{What: "its file is longer than 4 GiB, behind which the log cannot be asked for a place"}
 	}
 	cfg := l.Server()
-	server, err := Connect(ctx, cfg)
-	if err != nil {
-		return nil, &lostError{err}
-	}
-	defer func() { _ = server.Close() }() // it has said what was asked
-	columns, err := server.Columns(ctx, schema, table)
+	columns, end, err := l.lookUp(ctx, schema, table)
 	if err != nil {
 		return nil, &lostError{err}
 	}
@@ -99,13 +94,46 @@ func (l *Live) Describe(ctx context.Context, at Position, schema, table string) 
 			Mend:   fmt.Sprintf("GRANT SELECT ON %s TO '%s'@'%%'", tableName(schema, table), cfg.User),
 		}
 	}
-	if err := l.redefined.reach(ctx, l, at); err != nil {
+	if err := l.redefined.reach(ctx, l, at, end); err != nil {
 		return nil, &lostError{err}
 	}
 	if since := l.redefined.of(at, schema, table); since != "" {
 		return nil, &UnsureError{What: "the table's definition has been changed since, at " + since}
 	}
 	return columns, nil
+}
+
+// lookUp asks for a table's columns, and then where the log ends. The connection is
+// kept for the tables that come next, until the log has nothing to say for a while.
+func (l *Live) lookUp(ctx context.Context, schema, table string) (columns []rowimage.Description, end Position, err error) {
+	for kept := true; ; {
+		if l.lookup == nil {
+			kept = false
+			if l.lookup, err = Connect(ctx, l.Server()); err != nil {
+				l.lookup = nil
+				return nil, end, err
+			}
+		}
+		columns, err = l.lookup.Columns(ctx, schema, table)
+		if err == nil {
+			end, _, err = l.lookup.endPlace(ctx)
+		}
+		if err == nil {
+			return columns, end, nil
+		}
+		l.endLookup()
+		if !kept || ctx.Err() != nil {
+			return nil, end, err
+		}
+	}
+}
+
+// endLookup closes lookUp's connection.
+func (l *Live) endLookup() {
+	if l.lookup != nil {
+		_ = l.lookup.Close() // it has said what was asked
+		l.lookup = nil
+	}
 }
 
 // redefinitions are the statements between two places of a log that change tables'
@@ -127,10 +155,13 @@ type redefinition struct {
 const maxRedefined = 20_000
 
 // reach looks through the log from a place to its end, as far as it has not been.
-func (d *redefinitions) reach(ctx context.Context, l *Live, at Position) error {
+func (d *redefinitions) reach(ctx context.Context, l *Live, at, end Position) error {
 	known := d.to.File.Name != "" && d.to.File.Server == at.File.Server && before(d.from, at) && before(at, d.to)
 	if !known {
 		*d = redefinitions{from: at, to: at}
+	}
+	if known && d.to.File.Name == end.File.Name && d.to.Offset >= end.Offset {
+		return nil
 	}
 	return l.walk(ctx, d.to, d)
 }

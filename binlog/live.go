@@ -66,7 +66,10 @@ type Live struct {
 	sqlMode, charset string
 	// redefined is what has been found of changed definitions; of the goroutine in Run.
 	redefined redefinitions
-	read      atomic.Int64
+	// lookup is the connection on which Describe asks, nil while there is none; of the
+	// goroutine in Run.
+	lookup *Server
+	read   atomic.Int64
 }
 
 // BytesRead is how many bytes of the log have come so far. Any goroutine may call
@@ -217,6 +220,7 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 		defer r.watch.close()
 	}
 	defer l.tailing.Store(false)
+	defer l.endLookup()
 	err = r.run()
 	var my *mysql.MyError
 	var lost *lostError
@@ -334,6 +338,7 @@ func (r *liveReading) run() error {
 				return err
 			}
 		case typeHeartbeat:
+			r.live.endLookup()
 			// It says how far the log has been walked, skipped transactions included.
 			if e.logPos != 0 && string(e.body) == r.name && r.parser.state == idle {
 				if end := r.dump.offset&^(1<<32-1) | uint64(e.logPos); end > r.dump.offset {

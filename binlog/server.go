@@ -327,6 +327,32 @@ func (s *Settings) CheckText() error {
 
 // End is where the log ends now.
 func (s *Server) End(ctx context.Context) (Position, error) {
+	p, row, err := s.endPlace(ctx)
+	if err != nil {
+		return Position{}, err
+	}
+	switch {
+	case s.Flavor == MariaDB:
+		at, err := s.Query(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS('%s', %d)", p.File.Name, p.Offset))
+		if err != nil {
+			return Position{}, err
+		}
+		if len(at) == 0 || len(at[0]) == 0 {
+			return Position{}, fmt.Errorf("%s: BINLOG_GTID_POS('%s', %d) gave nothing", s.cfg.Address, p.File.Name, p.Offset)
+		}
+		if p.GTIDs, err = ParseGTIDSet(MariaDB, at[0][0]); err != nil {
+			return Position{}, err
+		}
+	case len(row) >= 5:
+		if p.GTIDs, err = ParseGTIDSet(MySQL, row[4]); err != nil {
+			return Position{}, err
+		}
+	}
+	return p, nil
+}
+
+// endPlace is End without a set. row is what the server said.
+func (s *Server) endPlace(ctx context.Context) (p Position, row []string, err error) {
 	sql := "SHOW BINARY LOG STATUS"
 	if s.Flavor == MariaDB {
 		sql = "SHOW MASTER STATUS"
@@ -337,34 +363,16 @@ func (s *Server) End(ctx context.Context) (Position, error) {
 		rows, err = s.Query(ctx, "SHOW MASTER STATUS") // before MySQL 8.2
 	}
 	if err != nil {
-		return Position{}, err
+		return Position{}, nil, err
 	}
 	if len(rows) == 0 || len(rows[0]) < 2 {
-		return Position{}, &SetupError{Source: s.cfg.Address, What: "the binary log is off", Mend: mendLogBin}
+		return Position{}, nil, &SetupError{Source: s.cfg.Address, What: "the binary log is off", Mend: mendLogBin}
 	}
 	offset, err := strconv.ParseUint(rows[0][1], 10, 64)
 	if err != nil {
-		return Position{}, fmt.Errorf("%s: %s: position %q: %w", s.cfg.Address, sql, rows[0][1], err)
+		return Position{}, nil, fmt.Errorf("%s: %s: position %q: %w", s.cfg.Address, sql, rows[0][1], err)
 	}
-	p := Position{File: File{Name: rows[0][0]}, Offset: offset}
-	switch {
-	case s.Flavor == MariaDB:
-		at, err := s.Query(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS('%s', %d)", p.File.Name, offset))
-		if err != nil {
-			return Position{}, err
-		}
-		if len(at) == 0 || len(at[0]) == 0 {
-			return Position{}, fmt.Errorf("%s: BINLOG_GTID_POS('%s', %d) gave nothing", s.cfg.Address, p.File.Name, offset)
-		}
-		if p.GTIDs, err = ParseGTIDSet(MariaDB, at[0][0]); err != nil {
-			return Position{}, err
-		}
-	case len(rows[0]) >= 5:
-		if p.GTIDs, err = ParseGTIDSet(MySQL, rows[0][4]); err != nil {
-			return Position{}, err
-		}
-	}
-	return p, nil
+	return Position{File: File{Name: rows[0][0]}, Offset: offset}, rows[0], nil
 }
 
 // Distance is how many bytes of log lie between two places, or -1 where that

@@ -133,3 +133,39 @@ func TestAShortLivedTableNeedsNamesInTheLog(t *testing.T) {
 		daemon.stop(t)
 	})
 }
+
+// Without names in the log a server is asked for each table, on one connection, and the
+// rest of its log is looked through once.
+func TestAskingForManyTablesTakesFewConnections(t *testing.T) {
+	t.Parallel()
+	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
+		db.grant(t)
+		s := db.session(t)
+		const tables = 60
+		for i := range tables {
+			s.exec(t, fmt.Sprintf("CREATE TABLE t%d (id INT PRIMARY KEY)", i))
+		}
+		before := s.executed(t)
+		for i := range tables {
+			s.exec(t, fmt.Sprintf("INSERT INTO t%d VALUES (%[1]d)", i))
+		}
+		connections := func() (n int) {
+			t.Helper()
+			for row := range s.rows(t, "SHOW GLOBAL STATUS LIKE 'Connections'") {
+				if _, err := fmt.Sscan(row["Value"], &n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return n
+		}
+		n := connections()
+		p := configure(t, db.url(), "rules:", db.rules("t*", "{table}:{id}")).replay(t, "--dry-run", "--from", "gtid:"+before)
+		n = connections() - n
+		if got := lines(t, p); p.status != 0 || len(got) != tables {
+			t.Fatalf("exit status %d, %d keys: %s", p.status, len(got), p.stderr.String())
+		}
+		if n > 20 {
+			t.Errorf("%d connections for %d tables", n, tables)
+		}
+	})
+}
