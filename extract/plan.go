@@ -21,11 +21,10 @@ type plan struct {
 	// What follows is made when the first rows come.
 	made          bool
 	schema, table string
+	lacks         *UnservedError // the first of the keys that are not due, for want of a column
 	rows          *rowimage.Rows
 	keys          []template
 	err           error // the first of the keys'
-	// lacks is the first of the keys that are not due, since the table has no such column.
-	lacks *UnservedError
 	// described: it rests on what information_schema said.
 	described bool
 }

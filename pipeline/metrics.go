@@ -44,7 +44,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	register(m.warnings)
 	m.gaps = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "mcsqueal", Name: "gaps_total",
-		Help: "Times the source no longer had what a cluster needed, by cluster.",
+		Help: "Times the source no longer had what a cluster needed, or the keys of what it had could not be told, by cluster.",
 	}, []string{"cluster"})
 	register(m.gaps)
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -62,7 +62,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m.untagged = byTable("transactions_without_keys_total", "Transactions that changed rows of a table and had no key at all, by table; the first 100 tables met, then other. Of one transaction 8 tables count at most; of statements without rows, those that name a table.")
 	m.rowless = byTable("rule_rowless_changes_total", "Changes to a rule's table of which the log has no rows, so that the rule saw nothing of them, by table.")
-	m.unserved = byTable("rule_rows_unserved_total", "Row events of which a rule's keys could not be had for certain, by table.")
+	m.unserved = byTable("rule_rows_unserved_total", "Row events of which a rule's keys could not be had for certain, or whose table is one of those under a rule's wildcards and lacks the column, by table.")
 	return m
 }
 
