@@ -169,3 +169,41 @@ func TestAskingForManyTablesTakesFewConnections(t *testing.T) {
 		}
 	})
 }
+
+// An XA transaction whose rows could not be served is a gap when it is committed, after
+// a restart too, and nothing if it is rolled back.
+func TestUnservedXATransactionsAreAGapAtTheCommit(t *testing.T) {
+	t.Parallel()
+	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
+		db.grant(t)
+		if db.mysql() {
+			db.exec(t, "GRANT XA_RECOVER_ADMIN ON *.* TO '"+user+"'@'%'")
+		}
+		m := newCache(t)
+		db.exec(t, users)
+		db.exec(t, "INSERT INTO users VALUES (1, 'a', 'x'), (2, 'b', 'x')")
+		cfg := configure(t, db.url(), "rules:", db.rules("users", "email:{email}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.daemon(t)
+		db.session(t).settle(t, m)
+		for i, xid := range []string{"one", "two"} {
+			s := db.session(t)
+			s.exec(t, "SET SESSION binlog_row_image = MINIMAL")
+			s.exec(t, "XA START '"+xid+"'")
+			s.exec(t, fmt.Sprintf("UPDATE users SET email = 'c' WHERE id = %d", i+1))
+			s.exec(t, "XA END '"+xid+"'")
+			s.exec(t, "XA PREPARE '"+xid+"'")
+			s.close()
+		}
+		db.session(t).settle(t, m)
+		daemon.stop(t)
+		daemon = cfg.daemon(t)
+		db.decides(t, "XA ROLLBACK 'one'")
+		db.session(t).settle(t, m)
+		db.decides(t, "XA COMMIT 'two'")
+		daemon.failed(t, 3, "XA COMMIT", "when the transaction was prepared, a rule's keys could not be had for certain", "column email")
+		daemon = cfg.daemon(t, "--on-gap", "flush")
+		daemon.says(t, "flushed; going on")
+		db.session(t).settle(t, m)
+		daemon.stop(t)
+	})
+}
