@@ -130,11 +130,15 @@ func (r *Rules) fill(p *plan) error {
 // describe has a server say what the log does not. why says that it cannot; an error
 // is the connection's.
 func (r *Rules) describe(p *plan, t *rowimage.Table) (why *UnservedError, err error) {
+	mendLog := "" // nothing, if it has the names already
+	if !t.Named {
+		mendLog = mendMetadata(p.flavor)
+	}
 	if r.Describe == nil {
-		return &UnservedError{
-			What: "the log lacks what it takes to read the table's rows, and there is no server to ask",
-			Mend: mendMetadata(p.flavor) + " before the log is written",
-		}, nil
+		if mendLog != "" {
+			mendLog += " before the log is written"
+		}
+		return &UnservedError{What: "the log lacks what it takes to read the table's rows, and there is no server to ask", Mend: mendLog}, nil
 	}
 	name := p.schema + "." + p.table
 	d := r.described[name]
@@ -142,8 +146,11 @@ func (r *Rules) describe(p *plan, t *rowimage.Table) (why *UnservedError, err er
 		columns, err := r.Describe(p.schema, p.table)
 		var unsure *binlog.UnsureError
 		if errors.As(err, &unsure) {
-			mend := mendMetadata(p.flavor)
-			if unsure.Mend != "" {
+			mend := mendLog
+			switch {
+			case mend == "":
+				mend = unsure.Mend
+			case unsure.Mend != "":
 				mend = unsure.Mend + ", or " + mend
 			}
 			return &UnservedError{What: "the log lacks what it takes to read the table's rows, and the server cannot tell for certain", Mend: mend, Err: unsure}, nil
@@ -158,7 +165,7 @@ func (r *Rules) describe(p *plan, t *rowimage.Table) (why *UnservedError, err er
 		r.described[name] = d
 	}
 	if err := t.Describe(d.columns); err != nil {
-		return &UnservedError{What: "the log lacks what it takes to read the table's rows, and the server's answer does not fit them", Mend: mendMetadata(p.flavor), Err: err}, nil
+		return &UnservedError{What: "the log lacks what it takes to read the table's rows, and the server's answer does not fit them", Mend: mendLog, Err: err}, nil
 	}
 	p.described = true
 	return nil, nil
@@ -230,7 +237,10 @@ func (p *plan) template(k *template, t *rowimage.Table, wanted *[]int) error {
 		}
 		value, err := t.NewValue(i)
 		if err != nil {
-			e.What, e.Mend, e.Err = "its values cannot be read for certain", mendMetadata(p.flavor), err
+			e.What, e.Err = "its values cannot be read for certain", err
+			if !t.Named || p.described {
+				e.Mend = mendMetadata(p.flavor)
+			}
 			return e
 		}
 		cell := slices.Index(*wanted, i)

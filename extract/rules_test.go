@@ -234,6 +234,42 @@ func TestDescriptionsAreAskedForWhenTheyMayHaveChanged(t *testing.T) {
 	}
 }
 
+// MariaDB's old times have a length that the log does not say: nothing is read beyond
+// them, or in front of them, for a row ends where the next begins.
+func TestTimesOfUnknownLengthAreAskedFor(t *testing.T) {
+	const names = "\x02id\x02at\x01n"
+	body := "\x01\x00\x00\x00\x00\x00\x01\x00\x04shop\x00\x05users\x00\x03\x08\x0b\x08\x00\x00" + "\x01\x01\x00" + "\x04\x08" + names
+	table := &binlog.Table{ID: 1, Flavor: binlog.MariaDB, Schema: []byte("shop"), Name: []byte("users"), Body: []byte(body)}
+	// TIME(3) takes five bytes here: 01:02:03.456 behind −839:00:00, in thousandths.
+	row := func(id, n byte) string {
+		at := uint64(839*3600*1000 + 3723456)
+		b := []byte{0, id, 0, 0, 0, 0, 0, 0, 0, byte(at >> 32), byte(at >> 24), byte(at >> 16), byte(at >> 8), byte(at)}
+		return string(append(b, n, 0, 0, 0, 0, 0, 0, 0))
+	}
+	rows := &binlog.Rows{Table: 1, Type: 30, Body: []byte("\x01\x00\x00\x00\x00\x00\x01\x00\x02\x00\x03\x07" + row(1, 7) + row(2, 8))}
+	rules := one("shop.users", "{id}", "{at}:{n}", "list")
+
+	r := newRules(t, rules...)
+	r.Table(table)
+	keys, _, err := derived(t, r, rows)
+	var unserved *extract.UnservedError
+	if !errors.As(err, &unserved) || unserved.Column != "id" || !strings.Contains(err.Error(), "column at are") || unserved.Mend != "" || !slices.Equal(keys, []string{"list"}) {
+		t.Errorf("from files: got %q, %v", keys, err)
+	}
+
+	number := func(name string) rowimage.Description {
+		return rowimage.Description{Name: name, DataType: "bigint", ColumnType: "bigint(20)", Precision: "19", Scale: "0"}
+	}
+	columns := []rowimage.Description{number("id"), {Name: "at", DataType: "time", ColumnType: "time(3)", Fraction: "3"}, number("n")}
+	r = newRules(t, rules...)
+	r.Describe = func(string, string) ([]rowimage.Description, error) { return columns, nil }
+	r.Table(table)
+	keys, _, err = derived(t, r, rows)
+	if want := []string{"1", "01:02:03.456:7", "list", "2", "01:02:03.456:8", "list"}; err != nil || !slices.Equal(keys, want) {
+		t.Errorf("got %q, %v; want %q", keys, err, want)
+	}
+}
+
 // Tables whose ids end alike share a place in what is remembered, and nothing else.
 func TestTablesInOneTransactionAreKeptApart(t *testing.T) {
 	r := newRules(t, one("shop.*", "{table}:{id}")...)

@@ -64,6 +64,9 @@ type Column struct {
 	// valuesUTF8: the values were told, and not read from the log.
 	valuesUTF8 bool
 	as         dataType
+	// digits are those behind the second of a time in MariaDB's format before MySQL
+	// 5.6's, which the log does not say.
+	digits uint8
 	// described: information_schema has told what as is.
 	described bool
 }
@@ -86,6 +89,13 @@ const (
 	asINET4
 	asINET6
 )
+
+// isOldTime tells whether the column is a time in the format before MySQL 5.6. Under
+// mysql56_temporal_format=OFF MariaDB has a variant with fractions, of another size,
+// for which the log has the same type.
+func (c *Column) isOldTime() bool {
+	return c.kind == typeTime || c.kind == typeDatetime || c.kind == typeTimestamp
+}
 
 // layout finds how a column's values are laid out (table_def::calc_field_size in
 // MySQL's sql/rpl_utility.cc).

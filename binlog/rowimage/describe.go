@@ -31,7 +31,7 @@ func (t *Table) Describe(columns []Description) error {
 	told := make([]Column, len(columns))
 	for i := range columns {
 		told[i] = t.Columns[i]
-		if err := told[i].describe(&columns[i]); err != nil {
+		if err := told[i].describe(&columns[i], t.mariadb); err != nil {
 			return fmt.Errorf("column %s is %s now, and was another when the rows were written: %w", columns[i].Name, columns[i].ColumnType, err)
 		}
 	}
@@ -40,7 +40,7 @@ func (t *Table) Describe(columns []Description) error {
 }
 
 // describe adds what is said of one column.
-func (c *Column) describe(d *Description) error {
+func (c *Column) describe(d *Description, mariadb bool) error {
 	if c.Name != "" && !strings.EqualFold(c.Name, d.Name) {
 		return fmt.Errorf("its name was %s", c.Name)
 	}
@@ -48,7 +48,11 @@ func (c *Column) describe(d *Description) error {
 	if !ok || !strings.Contains(kinds, string(rune(c.kind))) {
 		return fmt.Errorf("its type was the log's %d", c.kind)
 	}
-	if want, has := c.shape(), d.shape(c); want != has {
+	if c.isOldTime() && mariadb {
+		if err := c.setDigits(d.Fraction); err != nil {
+			return err
+		}
+	} else if want, has := c.shape(), d.shape(c); want != has {
 		return fmt.Errorf("the log has %s, the server %s", want, has)
 	}
 	s := signed

@@ -57,6 +57,8 @@ type Rows struct {
 	// jsons is how many JSON columns the table has: what the bits of a partial
 	// update are for.
 	jsons int
+	// blind: the rows cannot be told apart, and no column is wanted of them.
+	blind bool
 
 	data    []byte // what is left of the event
 	partial bool
@@ -82,7 +84,7 @@ type step struct {
 
 // NewRows makes a walker that gives the columns at these places of the table.
 func NewRows(t *Table, columns []int) *Rows {
-	r := &Rows{table: t, wanted: make([]int, len(t.Columns))}
+	r := &Rows{table: t, wanted: make([]int, len(t.Columns)), blind: len(columns) == 0 && t.unmeasured() != ""}
 	for i := range r.wanted {
 		r.wanted[i] = -1
 		if t.Columns[i].kind == typeJSON {
@@ -181,10 +183,15 @@ func (r *Rows) plan(image int, bitmap []byte) {
 	}
 }
 
-// Next goes on to the next row and tells whether there is one.
+// Next goes on to the next row and tells whether there is one. Where no column is
+// wanted it may take several for one.
 func (r *Rows) Next() bool {
 	if len(r.data) == 0 || r.err != nil {
 		return false
+	}
+	if r.blind {
+		r.data = nil // one is as good as many
+		return true
 	}
 	left := len(r.data)
 	if r.Before != nil {

@@ -418,7 +418,8 @@ func modes(kind servers.Kind) []mode {
 	}
 	return append(list,
 		mode{"minimal metadata", []string{"SET GLOBAL binlog_row_metadata = MINIMAL", image("FULL")}, true, false},
-		mode{"compressed", []string{metadata(true), image("FULL"), "SET GLOBAL log_bin_compress = ON", "SET GLOBAL log_bin_compress_min_len = 10"}, true, true})
+		mode{"compressed", []string{metadata(true), image("FULL"), "SET GLOBAL log_bin_compress = ON", "SET GLOBAL log_bin_compress_min_len = 10"}, true, true},
+		mode{"old times", []string{metadata(true), image("FULL"), "SET GLOBAL log_bin_compress = OFF", "SET GLOBAL mysql56_temporal_format = OFF"}, true, true})
 }
 
 // Every type, under everything that changes how rows are logged, is read as SELECT

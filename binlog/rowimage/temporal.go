@@ -3,6 +3,8 @@ package rowimage
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -97,6 +99,65 @@ func appendUnix(dst []byte, seconds uint32) []byte {
 }
 
 var errOldTime = errors.New("a time in the format before MySQL 5.6 that is none")
+
+// setDigits says how many digits behind the second a time in MariaDB's old format
+// has, and so how long it is (Type_handler_time::hires_bytes and its like in
+// sql/sql_type.cc).
+func (c *Column) setDigits(fraction string) error {
+	n, err := strconv.Atoi(fraction)
+	switch {
+	case fraction == "":
+		n = 0
+	case err != nil || n < 0 || n > 6:
+		return fmt.Errorf("%q digits behind the second, expected 0 to 6", fraction)
+	}
+	if c.digits = uint8(n); n > 0 {
+		c.size = uint32(map[uint8][7]uint8{
+			typeTime: {3, 4, 4, 5, 5, 5, 6}, typeDatetime: {8, 6, 6, 7, 7, 7, 8}, typeTimestamp: {4, 5, 5, 6, 6, 7, 7},
+		}[c.kind][n])
+	}
+	return nil
+}
+
+// appendHiresTime appends a time with n digits behind the second in MariaDB's old
+// format (Field_time_hires, Field_datetime_hires and Field_timestamp_hires in
+// sql/field.cc): a number in big-endian order of the units of the last digit, and for
+// a TIMESTAMP seconds since 1970 and the fraction.
+func appendHiresTime(dst, b []byte, kind uint8, n int) ([]byte, error) {
+	unit := uint64(pow10[6-n])
+	switch kind {
+	case typeTimestamp:
+		dst = appendUnix(dst, binary.BigEndian.Uint32(b))
+		return appendFraction(dst, uint32(bigEndian(b[4:])*unit), n), nil
+	case typeTime:
+		// Moved up by an hour more than TIME has, so that the negative ones sort first.
+		const zero = 839 * 3600 * 1_000_000
+		v := (int64(bigEndian(b)) - zero/int64(unit)) * int64(unit)
+		if v < 0 {
+			dst = append(dst, '-')
+			v = -v
+		}
+		seconds := v / 1_000_000
+		if seconds >= 839*3600 {
+			return dst, errOldTime
+		}
+		dst = appendHMS(dst, uint32(seconds/3600), uint32(seconds/60%60), uint32(seconds%60))
+		return appendFraction(dst, uint32(v%1_000_000), n), nil
+	default:
+		v := bigEndian(b)
+		const most = 10_000 * 13 * 32 * 24 * 3600 * 1_000_000
+		if v > most/unit {
+			return dst, errOldTime
+		}
+		v *= unit
+		clock := v / 1_000_000
+		date := clock / (24 * 3600)
+		dst = appendYMD(dst, uint32(date/32/13), uint32(date/32%13), uint32(date%32))
+		dst = append(dst, ' ')
+		dst = appendHMS(dst, uint32(clock/3600%24), uint32(clock/60%60), uint32(clock%60))
+		return appendFraction(dst, uint32(v%1_000_000), n), nil
+	}
+}
 
 // appendOldTime appends times as they were logged before MySQL 5.6, and are by
 // MariaDB with mysql56_temporal_format=OFF, without fractions: decimal digits,

@@ -29,6 +29,20 @@ type Value struct {
 	json    document
 }
 
+// unmeasured names a column whose values have a length that nobody has told; "" if
+// there is none. Behind it nothing can be found, and what follows a row is the next.
+func (t *Table) unmeasured() string {
+	for i := range t.Columns {
+		if c := &t.Columns[i]; t.mariadb && c.isOldTime() && !c.described {
+			if c.Name == "" {
+				return strconv.Itoa(i + 1)
+			}
+			return c.Name
+		}
+	}
+	return ""
+}
+
 // NewValue makes the reader of a column's values. Where the log, and who described
 // the table, do not say all that it takes, it fails with an *UnreadableError.
 func (t *Table) NewValue(i int) (*Value, error) {
@@ -39,6 +53,10 @@ func (t *Table) NewValue(i int) (*Value, error) {
 	}
 	unknown := func(what string) error {
 		return &UnreadableError{Column: name, What: what, Described: !c.described}
+	}
+	if old := t.unmeasured(); old != "" {
+		return nil, &UnreadableError{Column: name, Described: true,
+			What: "the log does not say how long the values of the table's column " + old + " are, a time in MariaDB's old format, with or without fractions of seconds"}
 	}
 	v := &Value{column: c}
 	switch {
@@ -126,6 +144,9 @@ func (v *Value) append(dst []byte, cell, before Cell, limit int) ([]byte, error)
 	case typeDate, typeNewdate:
 		return appendDate(dst, b), nil
 	case typeTime, typeDatetime, typeTimestamp:
+		if c.digits > 0 {
+			return appendHiresTime(dst, b, c.kind, int(c.digits))
+		}
 		return appendOldTime(dst, b, c.kind)
 	case typeTime2:
 		return appendTime(dst, b, int(c.meta)), nil
