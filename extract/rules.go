@@ -59,6 +59,7 @@ func NewRules(rules []Rule) (*Rules, error) {
 
 // Begin forgets the tables of the transaction before.
 func (r *Rules) Begin() {
+	clear(r.active)
 	r.active = r.active[:0]
 }
 
@@ -67,7 +68,7 @@ func (r *Rules) Begin() {
 func (r *Rules) Forget() {
 	r.recent = [planSlots]*plan{}
 	r.cached = 0
-	r.active = r.active[:0]
+	r.Begin()
 	clear(r.described)
 }
 
@@ -187,6 +188,7 @@ func (r *Rules) Rows(rows *binlog.Rows, key func([]byte), refused func(Refusal))
 	if p.rows == nil {
 		return first
 	}
+	defer p.rows.Release()
 	if err := p.rows.Open(rows.Type, rows.Body); err != nil {
 		return p.broken(err)
 	}

@@ -1,9 +1,12 @@
 package extract_test
 
 import (
+	"bytes"
+	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -315,6 +318,52 @@ func TestRulesAllocatesNothing(t *testing.T) {
 		}
 	}); allocs != 0 || n == 0 {
 		t.Errorf("%v allocations for %d keys, want none", allocs, n)
+	}
+}
+
+// What is remembered of tables keeps nothing of their events.
+func TestRulesKeepNoEvents(t *testing.T) {
+	const tables, size = 8, 4 << 20
+	for _, compressed := range []bool{false, true} {
+		r := newRules(t, one("shop.*", "{id}:{text}")...)
+		heap := func() uint64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap()
+		for id := range byte(tables) {
+			table := tableMap(id, "shop", fmt.Sprint("t", id), "id", "text")
+			body := rowsOf(id).Body
+			body = append(body, 0b11)
+			var rows []byte
+			for len(rows) < size {
+				rows = image{id: 1, text: strings.Repeat("x", 50)}.append(rows)
+			}
+			kind := uint8(30)
+			if compressed {
+				table.Flavor, kind = binlog.MariaDB, 169
+				var packed bytes.Buffer
+				packed.Write([]byte{0x84, 0, 0, 0, 0})
+				z := zlib.NewWriter(&packed)
+				_, _ = z.Write(rows) // to memory
+				_ = z.Close()
+				binary.BigEndian.PutUint32(packed.Bytes()[1:], uint32(len(rows)))
+				rows = packed.Bytes()
+			}
+			r.Begin()
+			r.Table(table)
+			n := 0
+			if err := r.Rows(&binlog.Rows{Table: uint64(id), Type: kind, Body: append(body, rows...)}, func([]byte) { n++ }, nil); err != nil || n < size/100 {
+				t.Fatalf("%d keys, %v", n, err)
+			}
+		}
+		if now := heap(); now > before+size/2 {
+			t.Errorf("compressed %v: %d bytes are kept after %d tables' events of %d", compressed, now-before, tables, size)
+		}
+		runtime.KeepAlive(r)
 	}
 }
 

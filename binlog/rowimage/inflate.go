@@ -21,7 +21,8 @@ type inflater struct {
 }
 
 const (
-	inflaterKeeps = 1 << 20
+	// inflaterKeeps bounds what is kept between events: there are many inflaters.
+	inflaterKeeps = 64 << 10
 	methodMask    = 0xf0
 	methodZlib    = 0x80
 	noWrap        = 0x08 // the stream has no zlib header
@@ -29,6 +30,13 @@ const (
 )
 
 var errInflate = errors.New("what is compressed in it cannot be read")
+
+// release gives a large buffer back.
+func (f *inflater) release() {
+	if f.buf.Cap() > inflaterKeeps {
+		f.buf = bytes.Buffer{}
+	}
+}
 
 // rows gives the row images of a compressed rows event (log_bin_compress;
 // Rows_log_event::uncompress_buf in sql/log_event.cc).
@@ -82,9 +90,6 @@ func (f *inflater) inflate(b []byte, bare bool, limit int, whole bool) ([]byte, 
 		}
 	}
 	defer func() { _ = z.Close() }() // reading has told all errors
-	if f.buf.Cap() > inflaterKeeps {
-		f.buf = bytes.Buffer{}
-	}
 	f.buf.Reset()
 	// Grown as it comes: the length is only the log's word for it.
 	want := min(size, limit)

@@ -42,7 +42,7 @@ type Cell struct {
 
 // Rows walks over the row images of rows events of one table. One goroutine at a time.
 //
-//	for each event: Open { Next }, and then Err
+//	for each event: Open { Next }, Err, Release
 //
 // In steady state nothing is allocated, except for compressed events' contents.
 // Benchmark: BenchmarkRows.
@@ -181,6 +181,15 @@ func (r *Rows) plan(image int, bitmap []byte) {
 	for i := range r.cells[image] {
 		r.cells[image][i] = Cell{}
 	}
+}
+
+// Release lets go of the event, of which nothing that was given is good any more.
+func (r *Rows) Release() {
+	r.data, r.Before, r.After = nil, nil, nil
+	for i := range r.cells {
+		clear(r.cells[i])
+	}
+	r.inflate.release()
 }
 
 // Next goes on to the next row and tells whether there is one. Where no column is
