@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // Rule derives keys from the rows of tables.
 type Rule struct {
-	// Table is schema.table, either part a pattern of path.Match.
+	// Table is schema.table, either part a pattern of path.Match, in which * and ?
+	// stand for slashes, too.
 	Table string
 	// Keys are templates: {column} stands for that column's value, {schema} and
 	// {table} for the table's own names.
@@ -57,9 +59,75 @@ func (r *Rule) Exact() (schema, table string, ok bool) {
 	return schema, table, ok && !strings.ContainsAny(r.Table, `*?[\`)
 }
 
+// match tells whether all of a name is as a pattern says, which is path.Match's, but
+// that * and ? stand for a slash, too: to a name that is a letter like any other.
 func match(pattern, name string) bool {
-	ok, err := path.Match(pattern, name)
-	return err == nil && ok
+	// The last asterisk stands for what is in front of from, or for more.
+	starred, behind, from := false, "", ""
+	for pattern != "" || name != "" {
+		if strings.HasPrefix(pattern, "*") {
+			pattern = pattern[1:]
+			starred, behind, from = true, pattern, name
+			continue
+		}
+		if pattern != "" && name != "" {
+			c, size := utf8.DecodeRuneInString(name)
+			if rest, ok := matchRune(pattern, c); ok {
+				pattern, name = rest, name[size:]
+				continue
+			}
+		}
+		if !starred || from == "" {
+			return false
+		}
+		_, size := utf8.DecodeRuneInString(from)
+		from = from[size:]
+		pattern, name = behind, from
+	}
+	return true
+}
+
+// matchRune tells whether a character is as a pattern begins, and gives what follows
+// that. A pattern that is none matches nothing.
+func matchRune(pattern string, c rune) (rest string, ok bool) {
+	next := func() (r rune) {
+		r, size := utf8.DecodeRuneInString(pattern)
+		if r == '\\' && len(pattern) > 1 {
+			pattern = pattern[1:]
+			r, size = utf8.DecodeRuneInString(pattern)
+		}
+		pattern = pattern[size:]
+		return r
+	}
+	switch pattern[0] {
+	case '?':
+		return pattern[1:], true
+	case '[':
+	default:
+		r := next()
+		return pattern, r == c
+	}
+	pattern = pattern[1:]
+	not := strings.HasPrefix(pattern, "^")
+	if not {
+		pattern = pattern[1:]
+	}
+	in := false
+	for {
+		if pattern == "" {
+			return "", false
+		}
+		if pattern[0] == ']' {
+			return pattern[1:], in != not
+		}
+		first := next()
+		last := first
+		if strings.HasPrefix(pattern, "-") {
+			pattern = pattern[1:]
+			last = next()
+		}
+		in = in || first <= c && c <= last
+	}
 }
 
 // The names in braces that are no columns.
