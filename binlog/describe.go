@@ -172,14 +172,15 @@ func before(a, b Position) bool {
 	return ok && (order < 0 || order == 0 && a.Offset <= b.Offset)
 }
 
-// of gives the place of the first statement at a place or behind it that changes a
-// table; "" if there is none.
+// of gives the place of the first statement behind a transaction that changes a table;
+// "" if there is none. What stands in the same transaction does not count: it is the
+// CREATE of a CREATE TABLE … SELECT, in front of the rows, which are of that shape.
 func (d *redefinitions) of(at Position, schema, table string) string {
 	if len(d.found) >= maxRedefined {
 		return "some place of many"
 	}
 	for _, r := range d.found {
-		if before(r.at, at) && !before(at, r.at) {
+		if before(r.at, at) {
 			continue
 		}
 		if r.schema == "" && r.table == "" || strings.EqualFold(r.schema, schema) && (r.table == "" || strings.EqualFold(r.table, table)) {

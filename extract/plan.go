@@ -25,8 +25,9 @@ type plan struct {
 	rows          *rowimage.Rows
 	keys          []template
 	err           error // the first of the keys'
-	// described: it rests on what information_schema said.
-	described bool
+	// asked: it rests on what a server said, be it that it does not know; described:
+	// on what information_schema said.
+	asked, described bool
 }
 
 // template is one key of one rule, made for a table.
@@ -140,6 +141,7 @@ func (r *Rules) describe(p *plan, t *rowimage.Table) (why *UnservedError, err er
 		}
 		return &UnservedError{What: "the log lacks what it takes to read the table's rows, and there is no server to ask", Mend: mendLog}, nil
 	}
+	p.asked = true
 	name := p.schema + "." + p.table
 	d := r.described[name]
 	if d == nil || !bytes.Equal(d.shape, p.body[idBytes:]) {

@@ -133,7 +133,7 @@ func (r *Rules) Matches(schema, table string) bool {
 // an empty name is any.
 func (r *Rules) Redefined(schema, table []byte) {
 	for i, p := range r.recent {
-		if p != nil && p.described && about(p.schema, p.table, schema, table) {
+		if p != nil && p.asked && about(p.schema, p.table, schema, table) {
 			r.recent[i] = nil
 		}
 	}

@@ -237,6 +237,27 @@ func TestDescriptionsAreAskedForWhenTheyMayHaveChanged(t *testing.T) {
 	}
 }
 
+// What a server could not tell is asked again once a statement has changed the table,
+// under whatever id its rows come.
+func TestRefusalsDoNotOutliveARedefinition(t *testing.T) {
+	var fails error = &binlog.UnsureError{What: "changed since"}
+	r := newRules(t, one("shop.users", "{id}")...)
+	r.Describe = func(string, string) ([]rowimage.Description, error) { return described("id", "text"), fails }
+	table, rows := tableMap(1, "shop", "users"), rowsOf(1, image{id: 7, text: "a"})
+	r.Begin()
+	r.Table(table)
+	if _, _, err := derived(t, r, rows); err == nil || !strings.Contains(err.Error(), "changed since") {
+		t.Fatalf("the error is %v", err)
+	}
+	fails = nil
+	r.Redefined([]byte("shop"), []byte("users"))
+	r.Begin()
+	r.Table(table)
+	if keys, _, err := derived(t, r, rows); err != nil || !slices.Equal(keys, []string{"7"}) {
+		t.Errorf("got %q, %v", keys, err)
+	}
+}
+
 // MariaDB's old times have a length that the log does not say: nothing is read beyond
 // them, or in front of them, for a row ends where the next begins.
 func TestTimesOfUnknownLengthAreAskedFor(t *testing.T) {
