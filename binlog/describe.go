@@ -18,7 +18,7 @@ func (s *Server) Columns(ctx context.Context, schema, table string) ([]rowimage.
 		return nil, err
 	}
 	rows, err := s.Query(ctx, fmt.Sprintf(`SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, CHARACTER_OCTET_LENGTH,
- NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, COLUMN_KEY, EXTRA
+ NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, COLUMN_KEY, EXTRA, CONCAT('=', COLUMN_DEFAULT)
  FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION`,
 		literal(schema), literal(table)))
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Server) Columns(ctx context.Context, schema, table string) ([]rowimage.
 	for _, r := range rows {
 		columns = append(columns, rowimage.Description{
 			Name: r[0], DataType: r[1], ColumnType: r[2], Charset: r[3], OctetLength: r[4],
-			Precision: r[5], Scale: r[6], Fraction: r[7], Key: r[8], Extra: r[9],
+			Precision: r[5], Scale: r[6], Fraction: r[7], Key: r[8], Extra: r[9], Default: r[10],
 		})
 	}
 	return columns, nil

@@ -18,6 +18,20 @@ type Description struct {
 	Fraction    string // DATETIME_PRECISION
 	Key         string // COLUMN_KEY
 	Extra       string // EXTRA
+	Default     string // COLUMN_DEFAULT behind an equals sign, so that '' is not NULL
+}
+
+// DefaultIsLeftOut tells whether the image of an INSERT that leaves the column to its
+// default lacks it, under binlog_row_image=MINIMAL. Values that are made anew for each
+// row are in there: AUTO_INCREMENT, the time, other expressions.
+func (d *Description) DefaultIsLeftOut(mariadb bool) bool {
+	switch {
+	case d.Default == "":
+		return false
+	case mariadb: // shows constants as literals, and expressions as such
+		return strings.HasPrefix(d.Default, "='") || !strings.HasSuffix(d.Default, ")")
+	}
+	return !strings.Contains(d.Extra, "DEFAULT_GENERATED")
 }
 
 // Describe adds what a server says of the table's columns to what the log says. It

@@ -59,6 +59,9 @@ type Rows struct {
 	jsons int
 	// blind: the rows cannot be told apart, and no column is wanted of them.
 	blind bool
+	// blank: there is a row left that has no column at all. Such rows have no bytes, so
+	// that several are taken for one.
+	blank bool
 
 	data    []byte // what is left of the event
 	partial bool
@@ -103,7 +106,7 @@ func NewRows(t *Table, columns []int) *Rows {
 // Open begins an event: kind is its type, body all of it behind its header, without
 // the checksum.
 func (r *Rows) Open(kind uint8, body []byte) error {
-	r.data, r.err, r.Before, r.After = nil, nil, nil, nil
+	r.data, r.err, r.Before, r.After, r.blank = nil, nil, nil, nil, false
 	if err := r.open(kind, body); err != nil {
 		return fmt.Errorf("rows event of type %d of %s.%s: %w", kind, r.table.Schema, r.table.Name, err)
 	}
@@ -144,6 +147,7 @@ func (r *Rows) open(kind uint8, body []byte) error {
 	if in.bad {
 		return errShort
 	}
+	r.blank = (r.Before == nil || r.plans[0].nulls == 0) && (r.After == nil || r.plans[1].nulls == 0) && !r.partial
 	r.data = in.b
 	if compressed {
 		data, err := r.inflate.rows(in.b)
@@ -195,6 +199,10 @@ func (r *Rows) Release() {
 // Next goes on to the next row and tells whether there is one. Where no column is
 // wanted it may take several for one.
 func (r *Rows) Next() bool {
+	if len(r.data) == 0 && r.err == nil && r.blank {
+		r.blank = false
+		return true
+	}
 	if len(r.data) == 0 || r.err != nil {
 		return false
 	}

@@ -239,11 +239,11 @@ func (k *ruleCheck) table(rule *extract.Rule, name string, exact bool, columns [
 			if why := d.Differs(); why != "" {
 				k.logger.Warn("a rule's key is not as SELECT shows the column", "rule", rule.Table, "key", key, "table", name, "column", column, "why", why)
 			}
-			if why := k.image(d, keyed); why != "" {
+			if why, certain := k.image(d, keyed); why != "" {
 				err := &binlog.SetupError{Source: k.settings.Address,
 					What: fmt.Sprintf("rule %s, key %s: table %s, column %s: with binlog_row_image %s %s", rule.Table, key, name, column, k.settings.RowImage, why),
 					Mend: k.set("binlog_row_image", "FULL") + "; sessions that are already connected keep their old setting"}
-				if keyed {
+				if certain {
 					k.settingsToMend = append(k.settingsToMend, err)
 				} else {
 					k.logger.Warn("a rule may not be served", "error", err)
@@ -254,20 +254,22 @@ func (k *ruleCheck) table(rule *extract.Rule, name string, exact bool, columns [
 	return nil
 }
 
-// image says why the images of updates lack a column, under the server's
-// binlog_row_image.
-func (k *ruleCheck) image(d *rowimage.Description, keyed bool) string {
+// image says why images lack a column, under the server's binlog_row_image, and
+// whether they certainly do for updates: otherwise it depends on the statements.
+func (k *ruleCheck) image(d *rowimage.Description, keyed bool) (why string, certain bool) {
 	switch {
+	case d.Key == "PRI" && k.settings.RowImage == "MINIMAL" && d.DefaultIsLeftOut(k.settings.Flavor == binlog.MariaDB):
+		return "the log lacks it where an INSERT leaves it to its default", false
 	case d.Key == "PRI":
-		return ""
+		return "", false
 	case k.settings.RowImage == "MINIMAL" && keyed:
-		return "the log lacks columns that are not in the primary key"
+		return "the log lacks columns that are not in the primary key", true
 	case k.settings.RowImage == "MINIMAL":
-		return "the log lacks columns that a statement does not name"
+		return "the log lacks columns that a statement does not name", false
 	case k.settings.RowImage == "NOBLOB" && d.Blob():
-		return "the log lacks columns of its type"
+		return "the log lacks columns of its type", keyed
 	}
-	return ""
+	return "", false
 }
 
 func find(columns []rowimage.Description, name string) *rowimage.Description {
