@@ -18,6 +18,7 @@ type plan struct {
 	body   []byte // of the Table_map event
 	flavor binlog.Flavor
 	wanted bool
+	size   int // in bytes of memory, about
 	// What follows is made when the first rows come.
 	made          bool
 	schema, table string
@@ -66,7 +67,13 @@ func mendImage(f binlog.Flavor) string {
 // make makes the plan for the table's rows. What is wrong with single keys is kept
 // with them; an error is the connection's to the server.
 func (r *Rules) make(p *plan) error {
-	if err := r.fill(p); err != nil {
+	was := p.size
+	err := r.fill(p)
+	if r.recent[p.id%planSlots] == p {
+		r.cached += p.size - was
+		r.bound()
+	}
+	if err != nil {
 		return err
 	}
 	p.made = true
@@ -92,6 +99,9 @@ func (r *Rules) make(p *plan) error {
 
 func (r *Rules) fill(p *plan) error {
 	t, err := rowimage.ParseTable(p.body, p.flavor == binlog.MariaDB)
+	if err == nil {
+		defer func() { p.size = len(p.body) + t.Size() }() // once it is described
+	}
 	if err != nil {
 		p.unserved(r.rules, &UnservedError{What: "its columns cannot be read", Err: err})
 		return nil //nolint:nilerr // it stands with the keys

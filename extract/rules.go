@@ -27,7 +27,7 @@ type Rules struct {
 	// active are those whose rows have been asked for in the transaction.
 	active    []*plan
 	described map[string]*description
-	cached    int // bytes of the plans' Table_map events
+	cached    int // bytes of memory that recent takes, about
 
 	key []byte // of the row at hand
 }
@@ -43,7 +43,7 @@ const (
 	planSlots    = 256
 	idBytes      = 6
 	maxDescribed = 1000
-	// maxCached bounds the bytes of Table_map events that are kept.
+	// maxCached bounds the memory of the plans that are kept.
 	maxCached = 16 << 20
 )
 
@@ -84,16 +84,31 @@ func (r *Rules) Table(t *binlog.Table) (wanted bool) {
 		for i := range r.rules {
 			p.wanted = p.wanted || r.rules[i].Matches(p.schema, p.table)
 		}
-		if r.cached += len(p.body); r.cached > maxCached {
-			r.recent = [planSlots]*plan{}
-			r.cached = len(p.body)
-		}
+		p.size = len(p.body)
+		r.drop(t.ID % planSlots)
 		*slot = p
+		r.cached += p.size
+		r.bound()
 	}
 	if p.wanted {
 		r.activate(p)
 	}
 	return p.wanted
+}
+
+// drop forgets the plan in a slot.
+func (r *Rules) drop(slot uint64) {
+	if p := r.recent[slot]; p != nil {
+		r.cached -= p.size
+		r.recent[slot] = nil
+	}
+}
+
+// bound forgets all plans once they take too much memory.
+func (r *Rules) bound() {
+	if r.cached > maxCached {
+		r.recent, r.cached = [planSlots]*plan{}, 0
+	}
 }
 
 // activate puts a plan in the place of another of its id, or beside the others: a
@@ -132,9 +147,9 @@ func (r *Rules) Matches(schema, table string) bool {
 // Redefined forgets what was said of a table whose definition a statement changes;
 // an empty name is any.
 func (r *Rules) Redefined(schema, table []byte) {
-	for i, p := range r.recent {
-		if p != nil && p.asked && about(p.schema, p.table, schema, table) {
-			r.recent[i] = nil
+	for i := range r.recent {
+		if p := r.recent[i]; p != nil && p.asked && about(p.schema, p.table, schema, table) {
+			r.drop(uint64(i))
 		}
 	}
 	for name, d := range r.described {

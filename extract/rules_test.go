@@ -342,18 +342,42 @@ func TestRulesAllocatesNothing(t *testing.T) {
 	}
 }
 
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// The values of an ENUM take much more memory than the log, and that is bounded.
+func TestRulesRememberTablesWithinABound(t *testing.T) {
+	const members = 50_000
+	r := newRules(t, one("shop.*", "{e}")...)
+	before := heap()
+	for id := range byte(100) {
+		body := []byte{id, 0, 0, 0, 0, 0, 1, 0, 4, 's', 'h', 'o', 'p', 0, 1, 't', 0, 1, 254, 2, 0xf7, 2, 1}
+		values := append([]byte{0xfc, members & 0xff, members >> 8}, bytes.Repeat([]byte{1, 'x'}, members)...)
+		body = append(body, 10, 1, 45, 4, 2, 1, 'e', 6, 0xfd, byte(len(values)), byte(len(values)>>8), byte(len(values)>>16))
+		body = append(body, values...)
+		r.Begin()
+		r.Table(&binlog.Table{ID: uint64(id), Schema: []byte("shop"), Name: []byte("t"), Body: body})
+		rows := &binlog.Rows{Table: uint64(id), Type: 30, Body: []byte{id, 0, 0, 0, 0, 0, 1, 0, 2, 0, 1, 1, 0, 7, 0}}
+		if keys, _, err := derived(t, r, rows); err != nil || !slices.Equal(keys, []string{"x"}) {
+			t.Fatalf("got %q, %v", keys, err)
+		}
+	}
+	if now := heap(); now > before+48<<20 {
+		t.Errorf("%d bytes are kept", now-before)
+	}
+	runtime.KeepAlive(r)
+}
+
 // What is remembered of tables keeps nothing of their events.
 func TestRulesKeepNoEvents(t *testing.T) {
 	const tables, size = 8, 4 << 20
 	for _, compressed := range []bool{false, true} {
 		r := newRules(t, one("shop.*", "{id}:{text}")...)
-		heap := func() uint64 {
-			var m runtime.MemStats
-			runtime.GC()
-			runtime.GC()
-			runtime.ReadMemStats(&m)
-			return m.HeapAlloc
-		}
 		before := heap()
 		for id := range byte(tables) {
 			table := tableMap(id, "shop", fmt.Sprint("t", id), "id", "text")

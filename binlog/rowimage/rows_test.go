@@ -194,6 +194,34 @@ func everyType() []byte {
 	return append(body, 5, 3, 1, 1, 'y')
 }
 
+// What no ENUM and no SET can have is not taken: each value is larger in memory.
+func TestTooManyMembersAreErrors(t *testing.T) {
+	table := func(columns int, kind, optional byte, members int) error {
+		body := []byte{1, 0, 0, 0, 0, 0, 1, 0, 1, 's', 0, 1, 't', 0, byte(columns)}
+		body = append(body, bytes.Repeat([]byte{254}, columns)...)
+		body = append(append(body, byte(2*columns)), bytes.Repeat([]byte{kind, 2}, columns)...)
+		body = append(body, make([]byte, (columns+7)/8)...)
+		one := append([]byte{0xfd, byte(members), byte(members >> 8), byte(members >> 16)}, make([]byte, members)...)
+		values := bytes.Repeat(one, columns)
+		body = append(body, optional, 0xfe)
+		body = binary.LittleEndian.AppendUint64(body, uint64(len(values)))
+		_, err := rowimage.ParseTable(append(body, values...), false)
+		return err
+	}
+	for _, c := range []struct {
+		columns          int
+		kind, optional   byte
+		members, tooMany int
+	}{{1, 0xf7, 6, 65_535, 65_536}, {1, 0xf8, 5, 64, 65}, {17, 0xf7, 6, 60_000, 65_000}} {
+		if err := table(c.columns, c.kind, c.optional, c.members); err != nil {
+			t.Errorf("%d columns with %d: %v", c.columns, c.members, err)
+		}
+		if err := table(c.columns, c.kind, c.optional, c.tooMany); err == nil {
+			t.Errorf("%d columns with %d are taken", c.columns, c.tooMany)
+		}
+	}
+}
+
 // Whatever a log says of a table, and whatever follows, nothing panics.
 func FuzzTable(f *testing.F) {
 	table, rows, kind := logged(f, binlogtest.Config{}, oneRow(false))

@@ -1,10 +1,10 @@
 package rowimage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -27,6 +27,13 @@ var (
 
 // maxColumns is more than either server allows in a table (MAX_FIELDS, 4096).
 const maxColumns = 4096
+
+// What an ENUM and a SET can have at most, and more than a table's columns have together.
+const (
+	maxEnum    = 65_535
+	maxSet     = 64
+	maxMembers = 1 << 20
+)
 
 // Kinds of optional metadata (Table_map_event::Optional_metadata_field_type in
 // MySQL's rows_event.h; MariaDB has those up to 11).
@@ -162,24 +169,7 @@ func (t *Table) optional(kind uint8, r *reader) error {
 		}
 		t.Named = !r.bad
 	case metaSetValues, metaEnumValues:
-		of := uint8(typeEnum)
-		if kind == metaSetValues {
-			of = typeSet
-		}
-		for i := range t.Columns {
-			c := &t.Columns[i]
-			if c.kind != of {
-				continue
-			}
-			n := r.lenenc()
-			if n > uint64(len(r.b)) {
-				return errShort // each has a byte at least
-			}
-			c.values = make([][]byte, n)
-			for j := range c.values {
-				c.values[j] = slices.Clone(r.lenencBytes())
-			}
-		}
+		return t.members(kind == metaSetValues, r)
 	case metaPrimaryKey, metaPrimaryKeyPrefix:
 		t.PrimaryKey = nil
 		for len(r.b) > 0 {
@@ -202,6 +192,52 @@ func (t *Table) optional(kind uint8, r *reader) error {
 		return errShort
 	}
 	return nil
+}
+
+// members reads the values of the columns that are an ENUM or a SET.
+func (t *Table) members(sets bool, r *reader) error {
+	of, most := uint8(typeEnum), uint64(maxEnum)
+	if sets {
+		of, most = typeSet, maxSet
+	}
+	r.b = bytes.Clone(r.b) // all of them at once
+	all := uint64(0)
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if c.kind != of {
+			continue
+		}
+		n := r.lenenc()
+		if n > uint64(len(r.b)) {
+			return errShort // each has a byte at least
+		}
+		if all += n; n > most || all > maxMembers {
+			return fmt.Errorf("column %d has %d values, and the columns up to it %d; expected at most %d and %d", i+1, n, all, most, maxMembers)
+		}
+		c.values = make([][]byte, n)
+		for j := range c.values {
+			c.values[j] = r.lenencBytes()
+		}
+	}
+	if r.bad {
+		return errShort
+	}
+	return nil
+}
+
+// Size estimates the bytes of memory that a table's columns, and readers of their
+// values, take.
+func (t *Table) Size() int {
+	const column, header = 128, 24
+	size := len(t.Columns) * column
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		size += len(c.Name)
+		for _, v := range c.values {
+			size += 2 * (header + len(v))
+		}
+	}
+	return size
 }
 
 // hasCharset tells whether optional metadata of one of the two sorts speaks of a
