@@ -17,7 +17,6 @@ type plan struct {
 	id     uint64
 	body   []byte // of the Table_map event
 	flavor binlog.Flavor
-	wanted bool
 	size   int // in bytes of memory, about
 	// What follows is made when the first rows come.
 	made          bool

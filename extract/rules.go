@@ -29,6 +29,10 @@ type Rules struct {
 	described map[string]*description
 	cached    int // bytes of memory that recent takes, about
 
+	// wanted tells of tables whether a rule is about them, by both names.
+	wanted map[string]bool
+	name   []byte // of the table at hand
+
 	key []byte // of the row at hand
 }
 
@@ -43,6 +47,7 @@ const (
 	planSlots    = 256
 	idBytes      = 6
 	maxDescribed = 1000
+	maxWanted    = 10_000
 	// maxCached bounds the memory of the plans that are kept.
 	maxCached = 16 << 20
 )
@@ -54,7 +59,7 @@ func NewRules(rules []Rule) (*Rules, error) {
 			return nil, err
 		}
 	}
-	return &Rules{rules: rules, described: make(map[string]*description), key: make([]byte, 0, maxKey+1)}, nil
+	return &Rules{rules: rules, described: make(map[string]*description), wanted: make(map[string]bool), key: make([]byte, 0, maxKey+1)}, nil
 }
 
 // Begin forgets the tables of the transaction before.
@@ -72,28 +77,43 @@ func (r *Rules) Forget() {
 	clear(r.described)
 }
 
-// Table tells whether the rows of a table are wanted. The names are compared once for
-// each Table_map event that differs from the last of its id.
+// Table tells whether the rows of a table are wanted. Names are compared once for each
+// table; what else there is to make, once for each Table_map event that differs from
+// the last of its id, if its rows are wanted.
 //
 // Benchmark: BenchmarkRulesTable.
 func (r *Rules) Table(t *binlog.Table) (wanted bool) {
-	slot := &r.recent[t.ID%planSlots]
-	p := *slot
+	p := r.recent[t.ID%planSlots]
 	if p == nil || p.flavor != t.Flavor || !bytes.Equal(p.body, t.Body) {
-		p = &plan{id: t.ID, flavor: t.Flavor, body: bytes.Clone(t.Body), schema: string(t.Schema), table: string(t.Name)}
-		for i := range r.rules {
-			p.wanted = p.wanted || r.rules[i].Matches(p.schema, p.table)
+		if !r.wants(t) {
+			return false
 		}
+		p = &plan{id: t.ID, flavor: t.Flavor, body: bytes.Clone(t.Body), schema: string(t.Schema), table: string(t.Name)}
 		p.size = len(p.body)
 		r.drop(t.ID % planSlots)
-		*slot = p
+		r.recent[t.ID%planSlots] = p
 		r.cached += p.size
 		r.bound()
 	}
-	if p.wanted {
-		r.activate(p)
+	r.activate(p)
+	return true
+}
+
+// wants tells whether a rule is about a table. In steady state it allocates nothing.
+func (r *Rules) wants(t *binlog.Table) bool {
+	// No name has a NUL in it.
+	r.name = append(append(append(r.name[:0], t.Schema...), 0), t.Name...)
+	wanted, known := r.wanted[string(r.name)]
+	if known {
+		return wanted
 	}
-	return p.wanted
+	if len(r.wanted) >= maxWanted {
+		clear(r.wanted)
+	}
+	schema, table := string(t.Schema), string(t.Name)
+	wanted = slices.ContainsFunc(r.rules, func(rule Rule) bool { return rule.Matches(schema, table) })
+	r.wanted[string(r.name)] = wanted
+	return wanted
 }
 
 // drop forgets the plan in a slot.

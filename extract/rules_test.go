@@ -412,6 +412,26 @@ func TestRulesKeepNoEvents(t *testing.T) {
 	}
 }
 
+// Nor do tables without rules, whatever their ids are.
+func TestTablesWithoutRulesAllocatesNothing(t *testing.T) {
+	r := newRules(t, one("shop.users", "{id}")...)
+	a, b := tableMap(1, "shop", "orders"), tableMap(1, "shop", "items")
+	b.ID += 256
+	if allocs := testing.AllocsPerRun(100, func() {
+		if r.Table(a) || r.Table(b) {
+			t.Fatal("wanted")
+		}
+	}); allocs != 0 {
+		t.Errorf("%v allocations, want none", allocs)
+	}
+	// They do not take the place of one that has a rule, nor are they taken for it.
+	users := tableMap(1, "shop", "users", "id", "text")
+	r.Begin()
+	if !r.Table(users) || r.Table(b) || r.Table(tableMap(1, "shop", "")) {
+		t.Error("not one wanted alone")
+	}
+}
+
 // Whatever rows are, a key that comes of them is one.
 func FuzzRules(f *testing.F) {
 	f.Add(rowsOf(1, image{id: 7, text: "a"}).Body, uint8(30))
