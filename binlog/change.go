@@ -29,7 +29,8 @@ func (s *Statement) Changes(each func(Change)) {
 	if s.Rows {
 		return
 	}
-	c := changes{words: words{b: s.Text}, schema: s.Schema, collation: s.Collation, each: each}
+	const noBackslashEscapes = 1 << 20 // in sql_mode
+	c := changes{words: words{b: s.Text, plain: s.SessionKnown && s.SQLMode&noBackslashEscapes != 0}, schema: s.Schema, collation: s.Collation, each: each}
 	var certain bool
 	if c.b, c.convert, certain = s.readable(); !certain {
 		c.b = s.Text
@@ -100,11 +101,48 @@ func (c *changes) statement() {
 	case c.take("ALTER"):
 		c.alter()
 	case c.take("RENAME"):
-		if c.take("TABLE") || c.take("TABLES") {
+		switch {
+		case c.take("TABLE"), c.take("TABLES"):
 			c.rename()
+		case !c.take("USER"):
+			c.each(Change{Rows: true, Definition: true})
 		}
 	case c.take("CREATE"):
 		c.create()
+	case c.take("LOAD"):
+		for !c.end() {
+			if c.take("INTO") && c.take("TABLE") {
+				c.table(Change{Rows: true})
+				return
+			}
+			c.next()
+		}
+		c.each(Change{Rows: true})
+	case c.take("ANALYZE"):
+		if c.take("TABLE") || c.take("TABLES") || c.take("LOCAL") || c.take("NO_WRITE_TO_BINLOG") {
+			return
+		}
+		// MariaDB's ANALYZE [FORMAT = JSON] statement does what the statement does.
+		if c.take("FORMAT") {
+			c.sign('=')
+			c.next()
+		}
+		if !c.write() {
+			c.each(Change{Rows: true})
+		}
+	case c.harmless(), c.write(), c.end():
+	default:
+		c.each(Change{Rows: true, Definition: true})
+	}
+}
+
+// write reads a statement that changes rows, and tells whether it is one. In statement
+// format it is logged if it did.
+func (c *changes) write() bool {
+	for c.sign('(') {
+		continue
+	}
+	switch {
 	case c.take("INSERT"), c.take("REPLACE"):
 		c.skip("LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO")
 		c.table(Change{Rows: true})
@@ -116,33 +154,65 @@ func (c *changes) statement() {
 		for !c.end() && !c.take("FROM") {
 			c.next()
 		}
-		c.joined("WHERE")
-	case c.take("LOAD"):
+		c.joined("WHERE", "ORDER", "LIMIT", "RETURNING")
+	case c.take("WITH"):
 		for !c.end() {
-			if c.take("INTO") && c.take("TABLE") {
-				c.table(Change{Rows: true})
-				return
+			if c.at('(') {
+				c.balanced()
+				continue
+			}
+			if !c.take("WITH") && c.write() {
+				return true
 			}
 			c.next()
 		}
-	case !c.end() && !c.harmless():
-		c.each(Change{Definition: true})
+		c.each(Change{Rows: true})
+	case c.take("SELECT"), c.take("VALUES"), c.take("DO"):
+		// By a function, whose tables are not named here.
+		c.each(Change{Rows: true})
+	default:
+		return false
+	}
+	return true
+}
+
+// balanced passes over what is in parentheses, if it comes.
+func (c *changes) balanced() {
+	depth := 0
+	for !c.end() {
+		switch {
+		case c.sign('('):
+			depth++
+		case c.sign(')'):
+			depth--
+		default:
+			c.next()
+		}
+		if depth <= 0 {
+			return
+		}
 	}
 }
 
 // harmless tells whether the statement begins with a word of those that servers log
 // and that change neither a table's definition nor its rows.
 func (c *changes) harmless() bool {
-	for _, verb := range []string{
-		"ANALYZE", "BEGIN", "BINLOG", "CALL", "CHECK", "CHECKSUM", "COMMIT", "DO", "FLUSH", "GRANT", "INSTALL", "KILL", "LOCK",
-		"OPTIMIZE", "PURGE", "RELEASE", "REPAIR", "RESET", "REVOKE", "ROLLBACK", "SAVEPOINT", "SELECT", "SHUTDOWN", "START",
-		"UNINSTALL", "UNLOCK", "USE", "WITH", "XA",
-	} {
-		if c.take(verb) {
-			return true
-		}
-	}
-	return false
+	return c.one("BEGIN", "BINLOG", "CALL", "CHECK", "CHECKSUM", "COMMIT", "FLUSH", "GRANT", "INSTALL", "KILL", "LOCK",
+		"OPTIMIZE", "PURGE", "RELEASE", "REPAIR", "RESET", "REVOKE", "ROLLBACK", "SAVEPOINT", "SHUTDOWN", "START",
+		"UNINSTALL", "UNLOCK", "USE", "XA")
+}
+
+// otherThing tells whether CREATE, ALTER or DROP is about something that is no table
+// whose rows are in the log.
+func (c *changes) otherThing() bool {
+	return c.one("AGGREGATE", "ALGORITHM", "DATABASE", "DEFINER", "EVENT", "FULLTEXT", "FUNCTION", "INDEX", "INSTANCE", "JSON",
+		"LIBRARY", "LOGFILE", "MATERIALIZED", "PACKAGE", "PREPARE", "PROCEDURE", "RESOURCE", "ROLE", "SCHEMA", "SERVER", "SPATIAL",
+		"SQL", "TABLESPACE", "TEMPORARY", "TRIGGER", "UNDO", "UNIQUE", "USER", "VECTOR", "VIEW")
+}
+
+// one passes over one of some words, if one comes.
+func (c *changes) one(words ...string) bool {
+	return slices.ContainsFunc(words, c.take)
 }
 
 func (c *changes) skip(words ...string) {
@@ -189,17 +259,51 @@ func (c *changes) tables(change Change) {
 	}
 }
 
-// joined hands over the tables of a write, up to a word.
-func (c *changes) joined(until string) {
-	c.table(Change{Rows: true})
-	for !c.end() && !c.take(until) {
-		if c.sign(',') || c.take("JOIN") {
-			if !c.at('(') {
-				c.table(Change{Rows: true})
+// joined hands over the tables of a write, up to one of some words.
+func (c *changes) joined(until ...string) {
+	expected, joins := true, false // a table is; there was a JOIN
+	for depth := 0; !c.end(); {
+		switch {
+		case expected && c.sign('('):
+			if c.at('(') {
+				depth++
+				continue
 			}
-			continue
+			if c.one("SELECT", "WITH", "VALUES", "TABLE") {
+				for !c.end() && !c.at(')') {
+					if c.at('(') {
+						c.balanced()
+						continue
+					}
+					c.next()
+				}
+				c.sign(')')
+				expected = false
+				continue
+			}
+			depth++
+		case expected && c.take("LATERAL"):
+		case expected:
+			c.table(Change{Rows: true})
+			expected = false
+		case c.at('('):
+			c.balanced()
+		case depth > 0 && c.sign(')'):
+			depth--
+		case depth == 0 && c.one(until...):
+			return
+		case c.sign(','):
+			expected = true
+		case c.take("JOIN"), c.take("STRAIGHT_JOIN"):
+			expected, joins = true, true
+		case !joins && c.take("USING"): // DELETE FROM names USING tables
+			expected = true
+		default:
+			c.next()
 		}
-		c.next()
+	}
+	if expected {
+		c.each(Change{Rows: true})
 	}
 }
 
@@ -211,11 +315,15 @@ func (c *changes) drop() {
 		}
 		return
 	}
-	if c.take("TABLE") || c.take("TABLES") {
+	if c.one("TABLE", "TABLES", "SEQUENCE") {
 		c.ifExists()
 		c.tables(Change{Rows: true, Definition: true})
+		return
 	}
 	// Temporary tables have no rows in the log, and views none at all.
+	if !c.otherThing() {
+		c.each(Change{Rows: true, Definition: true})
+	}
 }
 
 func (c *changes) ifExists() {
@@ -230,9 +338,14 @@ func (c *changes) create() {
 	if c.take("OR") {
 		replace = c.take("REPLACE")
 	}
-	if c.take("TABLE") {
+	if c.one("TABLE", "SEQUENCE") {
 		c.ifExists()
 		c.table(Change{Rows: replace, Definition: true})
+		return
+	}
+	c.skip("ONLINE", "OFFLINE")
+	if !c.otherThing() {
+		c.each(Change{Rows: replace, Definition: true})
 	}
 }
 
@@ -257,7 +370,10 @@ func (c *changes) rename() {
 
 func (c *changes) alter() {
 	c.skip("ONLINE", "OFFLINE", "IGNORE")
-	if !c.take("TABLE") {
+	if !c.one("TABLE", "SEQUENCE") {
+		if !c.otherThing() {
+			c.each(Change{Rows: true, Definition: true})
+		}
 		return
 	}
 	c.ifExists()
@@ -273,6 +389,20 @@ func (c *changes) alter() {
 			rows = c.take("PARTITION") || c.take("TABLESPACE") || rows
 		case c.take("EXCHANGE"):
 			rows = true
+		case c.take("CONVERT"):
+			// A partition becomes a table, or the other way round; or it is the character set.
+			switch {
+			case c.take("PARTITION"):
+				rows = true
+			case c.take("TABLE"):
+				rows = true
+				c.table(Change{Rows: true, Definition: true})
+			case c.take("TO"):
+			}
+		case rows && c.take("TO"):
+			if c.take("TABLE") {
+				c.table(Change{Rows: true, Definition: true})
+			}
 		case c.take("WITH"):
 			if c.take("TABLE") {
 				c.table(Change{Rows: true, Definition: true})
@@ -295,7 +425,11 @@ func (c *changes) alter() {
 
 // words reads a statement word by word. Comments are passed over; the inside of
 // those that servers execute is SQL.
-type words struct{ b []byte }
+type words struct {
+	b []byte
+	// plain: a backslash in a literal is one (NO_BACKSLASH_ESCAPES).
+	plain bool
+}
 
 // space passes over white space and comments.
 func (w *words) space() {
@@ -416,7 +550,7 @@ func (w *words) next() {
 	case c == '\'' || c == '"':
 		i := 1
 		for ; i < len(w.b) && w.b[i] != c; i++ {
-			if w.b[i] == '\\' {
+			if w.b[i] == '\\' && !w.plain {
 				i++
 			}
 		}
