@@ -168,3 +168,12 @@ func TestNamesAreTurnedIntoUTF8OrMayBeAny(t *testing.T) {
 		t.Errorf("a session that is not known: got %q, want %q", got, want)
 	}
 }
+
+func TestNamesAreQuoted(t *testing.T) {
+	if got := binlog.QuoteName("a`b"); got != "`a``b`" {
+		t.Errorf("got %s", got)
+	}
+	if got, want := binlog.QuotePattern("my_sh`op%\\"), "`my\\_sh``op\\%\\\\`"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -39,17 +39,27 @@ func literal(name string) string {
 	return fmt.Sprintf("CONVERT(X'%x' USING utf8mb4)", name)
 }
 
-// tableName writes a table's name for people, in quotes where SQL needs them.
-func tableName(schema, table string) string {
-	quote := func(s string) string {
-		for _, c := range s {
-			if !(c == '_' || c == '$' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z') {
-				return "`" + strings.ReplaceAll(s, "`", "``") + "`"
-			}
-		}
-		return s
-	}
-	return quote(schema) + "." + quote(table)
+// QuoteName writes a name so that it can stand in a statement whatever it is.
+func QuoteName(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
+
+// QuotePattern writes a schema's name for GRANT … ON schema.*, where _ and % are
+// wildcards if nothing stands in front of them.
+func QuotePattern(schema string) string {
+	return QuoteName(strings.NewReplacer(`\`, `\\`, "_", `\_`, "%", `\%`).Replace(schema))
+}
+
+func tableName(schema, table string) string { return QuoteName(schema) + "." + QuoteName(table) }
+
+// GrantSelect is the statement that lets the account of this connection see a table.
+func (s *Server) GrantSelect(ctx context.Context, schema, table string) string {
+	return fmt.Sprintf("GRANT SELECT ON %s TO %s", tableName(schema, table), s.account(ctx))
+}
+
+// GrantSelectIn is the like for every table of the schemas that a pattern matches, in
+// which * and ? are wildcards; in a GRANT those are % and _.
+func (s *Server) GrantSelectIn(ctx context.Context, schemas string) string {
+	pattern := strings.NewReplacer("_", `\_`, "%", `\%`, "*", "%", "?", "_").Replace(schemas)
+	return fmt.Sprintf("GRANT SELECT ON %s.* TO %s", QuoteName(pattern), s.account(ctx))
 }
 
 // UnsureError says that what a server tells of a table's columns may not be what they
@@ -82,16 +92,27 @@ func (l *Live) Describe(ctx context.Context, at Position, schema, table string) 
 	if at.Offset > 1<<32-1 {
 		return nil, &UnsureError{What: "its file is longer than 4 GiB, behind which the log cannot be asked for a place"}
 	}
-	cfg := l.Server()
 	columns, end, err := l.lookUp(ctx, schema, table)
 	if err != nil {
 		return nil, &lostError{err}
 	}
+	server := l.lookup
 	if len(columns) == 0 {
 		return nil, &UnsureError{
 			Absent: true,
 			What:   "information_schema has no such table: it has been removed since (then the names of its columns cannot be had any more), or the user may not see it",
-			Mend:   fmt.Sprintf("GRANT SELECT ON %s TO '%s'@'%%'", tableName(schema, table), cfg.User),
+			Mend:   server.GrantSelect(ctx, schema, table),
+		}
+	}
+	whole, err := server.SeesWhole(ctx, schema, table)
+	switch {
+	case err != nil:
+		l.endLookup()
+		return nil, &lostError{err}
+	case !whole:
+		return nil, &UnsureError{
+			What: "the user may see some of the table's columns, and not all",
+			Mend: server.GrantSelect(ctx, schema, table),
 		}
 	}
 	if err := l.redefined.reach(ctx, l, at, end); err != nil {
@@ -236,14 +257,30 @@ func (s *Server) Tables(ctx context.Context) ([][2]string, error) {
 	return tables, nil
 }
 
-// MaySelect tells whether the user may see a table's columns, whether it exists or not.
+// MaySelect tells whether the user may see a table's columns, or some, whether it
+// exists or not.
 func (s *Server) MaySelect(ctx context.Context, schema, table string) (bool, error) {
-	_, err := s.Query(ctx, fmt.Sprintf("SELECT 1 FROM %s LIMIT 0", tableName(schema, table)))
+	return s.selects(ctx, "1", schema, table)
+}
+
+// SeesWhole tells whether the user may see all columns of a table: privileges may be
+// for some, and information_schema has only those then.
+func (s *Server) SeesWhole(ctx context.Context, schema, table string) (bool, error) {
+	whole, err := s.selects(ctx, "*", schema, table)
+	if errors.As(err, new(*mysql.MyError)) {
+		return true, nil // it is another thing that is wrong
+	}
+	return whole, err
+}
+
+// selects tells whether no privilege is lacking to select something from a table.
+func (s *Server) selects(ctx context.Context, what, schema, table string) (bool, error) {
+	_, err := s.run(ctx, s.cfg.timeout(), fmt.Sprintf("SELECT %s FROM %s LIMIT 0", what, tableName(schema, table)))
 	var my *mysql.MyError
 	switch {
 	case err == nil:
 		return true, nil
-	case errors.As(err, &my) && (my.Code == errTableAccessDenied || my.Code == errDBAccessDenied):
+	case errors.As(err, &my) && (my.Code == errTableAccessDenied || my.Code == errDBAccessDenied || my.Code == errColumnAccessDenied):
 		return false, nil
 	case errors.As(err, &my) && (my.Code == errNoSuchTable || my.Code == errBadDatabase):
 		return true, nil
@@ -251,8 +288,10 @@ func (s *Server) MaySelect(ctx context.Context, schema, table string) (bool, err
 	return false, err
 }
 
-// Codes of errors that say that something is not there.
+// Codes of errors that say that a column may not be seen, or that something is not there.
 const (
+	errColumnAccessDenied = 1143
+
 	errNoSuchTable = 1146
 	errBadDatabase = 1049
 )

@@ -240,12 +240,60 @@ func TestMissingPrivilegeIsAGapThatAGrantMends(t *testing.T) {
 		fill(t, m, key)
 		s.exec(t, users)
 		s.exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
-		grant := fmt.Sprintf("GRANT SELECT ON %s.users TO '%s'@'%%'", db.schema, user)
+		grant := fmt.Sprintf("GRANT SELECT ON `%s`.`users` TO '%s'@'%%'", db.schema, user)
 		daemon.failed(t, 3, grant)
 		mustBeThere(t, m, key)
 		db.exec(t, grant)
 		daemon = cfg.daemon(t)
 		awaitGone(t, m, key)
+		daemon.stop(t)
+	})
+}
+
+// A column that may not be seen is not one that is missing.
+func TestColumnsThatMayNotBeSeenAreSaid(t *testing.T) {
+	t.Parallel()
+	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
+		m := newCache(t)
+		s := db.session(t)
+		s.exec(t, users)
+		db.exec(t, fmt.Sprintf("GRANT SELECT (id) ON %s.users TO '%s'@'%%'", db.schema, user))
+		cfg := configure(t, db.url(), "rules:", db.rules("users", "user:{id}", "email:{email}"), "clusters:", cluster("east", "servers", m.Addr()))
+		grant := fmt.Sprintf("GRANT SELECT ON `%s`.`users` TO '%s'@'%%'", db.schema, user)
+		mcsqueal(t, "run", "--config", cfg.path).failed(t, 1, "some columns of the table "+db.schema+".users, and not all", grant)
+		before := s.executed(t)
+		s.exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
+		p := cfg.replay(t, "--dry-run", "--from", "gtid:"+before)
+		p.failed(t, 1, "of 1 row events")
+		if len(p.said("keys are missing.*some of the table's columns, and not all.*GRANT SELECT ON")) == 0 {
+			t.Errorf("it does not say why: %s", p.stderr.String())
+		}
+		// With names in the log nothing is missing.
+		db.exec(t, "SET GLOBAL binlog_row_metadata = FULL")
+		daemon := cfg.daemon(t)
+		daemon.says(t, "not all of a rule's table can be seen")
+		fill(t, m, db.keys("user:2", "email:b")...)
+		db.exec(t, "INSERT INTO "+db.schema+".users VALUES (2, 'b', 'Bob')")
+		awaitGone(t, m, db.keys("user:2", "email:b")...)
+		daemon.stop(t)
+	})
+}
+
+// Schemas and tables may have names that are none without quotes.
+func TestRulesForNamesThatNeedQuotes(t *testing.T) {
+	t.Parallel()
+	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
+		m := newCache(t)
+		db.exec(t, "CREATE DATABASE `1e5`")
+		db.exec(t, fmt.Sprintf("GRANT SELECT ON `1e5`.* TO '%s'@'%%'", user))
+		s := db.session(t)
+		cfg := configure(t, db.url(), "rules:", "  - {table: 1e5.order, keys: ['order:{id}']}", "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.daemon(t)
+		daemon.says(t, "a rule's table does not exist yet")
+		fill(t, m, "order:7")
+		s.exec(t, "CREATE TABLE `1e5`.`order` (id INT PRIMARY KEY)")
+		s.exec(t, "INSERT INTO `1e5`.`order` VALUES (7)")
+		awaitGone(t, m, "order:7")
 		daemon.stop(t)
 	})
 }
@@ -274,7 +322,7 @@ func TestRulesThatCannotBeServedAreErrorsAtStart(t *testing.T) {
 		one := func(table string, keys ...string) []string { return []string{db.rules(table, keys...)} }
 		name := "'" + user + "'@'%'"
 		db.exec(t, "SET GLOBAL binlog_row_metadata = MINIMAL")
-		start(1, one("users", "u:{id}"), "rule "+db.schema+".users", "GRANT SELECT ON "+db.schema+".users TO "+name, set+"binlog_row_metadata = FULL")
+		start(1, one("users", "u:{id}"), "rule "+db.schema+".users", "GRANT SELECT ON `"+db.schema+"`.`users` TO "+name, set+"binlog_row_metadata = FULL")
 		db.exec(t, "SET GLOBAL binlog_row_metadata = FULL")
 		db.grant(t)
 		start(2, one("users", "u:{nope}", "v:{id}"), "rule "+db.schema+".users", "u:{nope}", "column nope", "no such column")
@@ -409,7 +457,7 @@ func TestUUIDIsAskedForOrRefused(t *testing.T) {
 		}
 		return p
 	}
-	grant := "GRANT SELECT ON " + db.schema + ".devices"
+	grant := "GRANT SELECT ON `" + db.schema + "`.`devices`"
 	p := replay(1, db.keys("n:7"), "--from", "gtid:"+before)
 	if len(p.said("keys are missing.*BINARY.*"+grant)) == 0 {
 		t.Errorf("it does not say what mends it: %s", p.stderr.String())

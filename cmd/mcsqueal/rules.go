@@ -47,7 +47,7 @@ func checkRules(ctx context.Context, src *source, c *config.Config, from []binlo
 	if err != nil {
 		return err
 	}
-	k := &ruleCheck{server: server, settings: src.settings, user: src.live.Server().User, logger: logger}
+	k := &ruleCheck{server: server, settings: src.settings, logger: logger}
 	if k.behind, err = anyBehind(ctx, src, from); err != nil {
 		return err
 	}
@@ -66,7 +66,6 @@ func checkRules(ctx context.Context, src *source, c *config.Config, from []binlo
 type ruleCheck struct {
 	server   *binlog.Server
 	settings *binlog.Settings
-	user     string
 	logger   *slog.Logger
 	// behind: there is log to be read from before now.
 	behind bool
@@ -114,6 +113,12 @@ func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]st
 			k.logger.Warn("a rule matches so many tables that not all of them are looked at now", "rule", rule.Table, "looked_at", maxChecked)
 			return nil
 		}
+		if whole, err := k.server.SeesWhole(ctx, t[0], t[1]); err != nil {
+			return err
+		} else if !whole {
+			k.partly(ctx, rule, t[0], t[1])
+			continue
+		}
 		columns, err := k.server.Columns(ctx, t[0], t[1])
 		if err != nil {
 			return err
@@ -129,9 +134,8 @@ func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]st
 	if err != nil || len(k.mistakes) > mistakes {
 		return err
 	}
-	grant := fmt.Sprintf("GRANT SELECT ON %s TO '%s'@'%%'", strings.NewReplacer("*", "%", "?", "_").Replace(schemaOf(rule))+".*", k.user)
 	if !exact {
-		k.logger.Warn("a rule matches no table that can be seen: there is none yet, or the user may not see it", "rule", rule.Table, "mend", grant)
+		k.logger.Warn("a rule matches no table that can be seen: there is none yet, or the user may not see it", "rule", rule.Table, "mend", k.server.GrantSelectIn(ctx, schemaOf(rule)))
 		return nil
 	}
 	view, err := k.server.IsView(ctx, schema, table)
@@ -142,7 +146,7 @@ func (k *ruleCheck) rule(ctx context.Context, rule *extract.Rule, tables [][2]st
 		k.mistakes = append(k.mistakes, fmt.Errorf("rule %s: that is a view, of which the log never has rows; write rules for the tables behind it", rule.Table))
 		return nil
 	}
-	grant = fmt.Sprintf("GRANT SELECT ON %s.%s TO '%s'@'%%'", schema, table, k.user)
+	grant := k.server.GrantSelect(ctx, schema, table)
 	visible, err := k.server.MaySelect(ctx, schema, table)
 	switch {
 	case err != nil:
@@ -179,6 +183,19 @@ func (k *ruleCheck) otherwise(ctx context.Context, rule *extract.Rule, tables []
 		k.mistakes = append(k.mistakes, fmt.Errorf("rule %s: with %s = 1 the log has names in lower case; write %s", rule.Table, variable, lower.Table))
 	}
 	return tables[i][0] + "." + tables[i][1], nil
+}
+
+// partly says that of a table's columns the user may see only some: what is not seen
+// need not be missing.
+func (k *ruleCheck) partly(ctx context.Context, rule *extract.Rule, schema, table string) {
+	grant := k.server.GrantSelect(ctx, schema, table)
+	if k.settings.Metadata == "FULL" {
+		k.logger.Warn("not all of a rule's table can be seen, so it is not known whether it has the columns", "rule", rule.Table, "table", schema+"."+table, "mend", grant)
+		return
+	}
+	k.settingsToMend = append(k.settingsToMend, &binlog.SetupError{Source: k.settings.Address,
+		What: fmt.Sprintf("rule %s: the user may see some columns of the table %s.%s, and not all; binlog_row_metadata is %s, so that it takes all to know which is which", rule.Table, schema, table, orNone(k.settings.Metadata)),
+		Mend: grant + ", or " + k.set("binlog_row_metadata", "FULL")})
 }
 
 func orNone(s string) string {
