@@ -42,12 +42,6 @@ func literal(name string) string {
 // QuoteName writes a name so that it can stand in a statement whatever it is.
 func QuoteName(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
-// QuotePattern writes a schema's name for GRANT … ON schema.*, where _ and % are
-// wildcards if nothing stands in front of them.
-func QuotePattern(schema string) string {
-	return QuoteName(strings.NewReplacer(`\`, `\\`, "_", `\_`, "%", `\%`).Replace(schema))
-}
-
 func tableName(schema, table string) string { return QuoteName(schema) + "." + QuoteName(table) }
 
 // GrantSelect is the statement that lets the account of this connection see a table.

@@ -130,16 +130,27 @@ func (r *reading) changed(c binlog.Change) {
 	if c.Definition {
 		r.rules.Redefined(c.Schema, c.Table)
 	}
-	if !c.Rows || len(c.Schema) == 0 || !r.rules.Matches(string(c.Schema), string(c.Table)) {
+	// A statement that could not be read names no schema: it may be about any table.
+	unread := len(c.Schema) == 0
+	if !c.Rows || !unread && !r.rules.Matches(string(c.Schema), string(c.Table)) {
 		return
 	}
-	table := c.Table
+	schema, table := c.Schema, c.Table
+	if unread {
+		schema = []byte("*")
+	}
 	if len(table) == 0 {
 		table = []byte("*")
 	}
-	r.metrics.rowless.of(c.Schema, table).Inc()
-	name := string(c.Schema) + "." + string(table)
-	if more, ok := r.rowless.Take(name); ok {
+	r.metrics.rowless.of(schema, table).Inc()
+	name := string(schema) + "." + string(table)
+	more, ok := r.rowless.Take(name)
+	switch {
+	case !ok:
+	case unread:
+		r.logger.Warn("a statement without row images may have changed a rule's table; the rule has no keys for that",
+			"log", r.file.Name, "pos", r.start, "more", more)
+	default:
 		r.logger.Warn("a rule's table was changed without row images; the rule has no keys for that",
 			"table", name, "log", r.file.Name, "pos", r.start, "more", more)
 	}
