@@ -17,10 +17,12 @@ const (
 	joinEvery = 50 * time.Millisecond
 	// turn is how long a lane that catches up keeps its reading while others wait for
 	// one: a cluster that is slow for hours must not keep one that would be quick from
-	// catching up. It may end the transaction it is in, which would begin anew. One that
-	// gets nothing done has its reading no longer than idleTurn.
-	turn     = 10 * time.Second
-	idleTurn = time.Second
+	// catching up. It may end the transaction it is in, which would begin anew. One whose
+	// caches take nothing of what has come has its reading no longer than idleTurn, and
+	// a reading that does not come to anything has startTurn to do so.
+	turn      = 10 * time.Second
+	idleTurn  = 3 * time.Second
+	startTurn = time.Minute
 	// rateEvery is how often a cluster with a max_rate is looked at: it is behind, and
 	// held to that rate, from behindAt on until it is no more than inStepAt behind.
 	rateEvery = 500 * time.Millisecond
@@ -159,7 +161,7 @@ func (l *lane) serve(ctx context.Context, s *stream) error {
 		})
 	}
 	if s.private {
-		watcher.Go(func() { l.watch(ctx, cursors[0], leave) })
+		watcher.Go(func() { l.watch(ctx, cursors[0], s.reading.log, leave) })
 	}
 	if l.cluster.Limit != nil && l.cluster.MaxRate > 0 {
 		watcher.Go(func() { l.keepRate(ctx, cursors[0], s.private) })
@@ -173,7 +175,7 @@ func (l *lane) serve(ctx context.Context, s *stream) error {
 
 // watch ends the stay on a private stream: when the main reading can be joined, or
 // when the lane has had its turn and others wait.
-func (l *lane) watch(ctx context.Context, c *batcher.Cursor, leave context.CancelCauseFunc) {
+func (l *lane) watch(ctx context.Context, c *batcher.Cursor, log *batcher.Log, leave context.CancelCauseFunc) {
 	tick := time.NewTicker(joinEvery)
 	defer tick.Stop()
 	began, from := time.Now(), l.at()
@@ -184,10 +186,12 @@ func (l *lane) watch(ctx context.Context, c *batcher.Cursor, leave context.Cance
 			return
 		case now := <-tick.C:
 			at := l.at()
-			if n := c.Acked(); n != acked {
+			started := log.Appended() > 0 && log.Visible() > 0
+			if n := c.Acked(); n != acked || !started {
 				moved, acked = now, n
 			}
-			done := now.Sub(began) > turn && !at.Equal(from) || now.Sub(moved) > idleTurn
+			done := now.Sub(began) > turn && !at.Equal(from) || now.Sub(moved) > idleTurn ||
+				!started && now.Sub(began) > startTurn
 			switch {
 			case l.pipeline.canJoin(at):
 				leave(errJoin)
