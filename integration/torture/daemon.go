@@ -25,6 +25,7 @@ type daemon struct {
 	// excused tells whether the source cannot be reached just now, so that a start may
 	// fail.
 	excused   func() bool
+	logFiles  func() ([]string, error) // the source's
 	forgetful bool
 	log       *os.File
 
@@ -158,12 +159,22 @@ func (d *daemon) watch(p *process) {
 		d.mu.Unlock()
 		return
 	}
-	if p.status == 1 && !tailed && d.excused() {
+	undecided := false
+	switch words := d.lastWords(); {
+	case p.status == 1 && !tailed && d.excused():
 		d.refused++
-	} else {
-		d.chronicle.find("mcsqueal has ended by itself, with status %d%s", p.status, d.lastWords())
+	default:
+		if p.status == exitGap {
+			var err error
+			if undecided, err = traceless(words, d.logFiles); err != nil {
+				d.chronicle.find("look for XA transactions in the log: %v", err)
+			}
+		}
+		if !undecided {
+			d.chronicle.find("mcsqueal has ended by itself, with status %d%s", p.status, words)
+		}
 	}
-	d.parked = p.status == exitGap
+	d.parked = p.status == exitGap && !undecided
 	d.mu.Unlock()
 	<-time.After(200 * time.Millisecond)
 	d.mu.Lock()

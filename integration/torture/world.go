@@ -123,6 +123,7 @@ func newWorld(ctx context.Context, o options, dir string) (_ *world, err error) 
 		return nil, err
 	}
 	w.daemon.excused = w.outOfReach
+	w.daemon.logFiles = w.db.LogFiles
 	w.daemon.forgetful = o.forgetful
 	return w, w.configure()
 }
