@@ -25,6 +25,7 @@ const startTimeout = 60 * time.Second
 // called from any goroutine, and wait for each other.
 type Instance struct {
 	kind    Kind
+	name    string // of what is not a Kind, because it is built and not installed
 	dir     string // scratch folder
 	remove  func() error
 	port    int
@@ -112,9 +113,15 @@ func (in *Instance) run(ctx context.Context) error {
 }
 
 // String names the instance for people: "MySQL on 127.0.0.1:20001".
-func (in *Instance) String() string { return fmt.Sprintf("%s on %s", in.kind, in.Addr()) }
+func (in *Instance) String() string {
+	name := in.name
+	if name == "" {
+		name = in.kind.String()
+	}
+	return fmt.Sprintf("%s on %s", name, in.Addr())
+}
 
-// Kind is what the instance runs.
+// Kind is what the instance runs; zero for what is built and not installed.
 func (in *Instance) Kind() Kind { return in.kind }
 
 // Port is the TCP port on 127.0.0.1. It stays the same through restarts.

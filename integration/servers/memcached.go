@@ -21,6 +21,8 @@ import (
 type MemcachedConfig struct {
 	// Old takes memcached 1.6.18 instead of the newer.
 	Old bool
+	// UDP has it also answer datagrams, on the port of the same number.
+	UDP bool
 	// Args are options for the server, "-m", "1024" for example. They come after
 	// the usual ones and so override them.
 	Args []string
@@ -51,7 +53,32 @@ func StartMemcached(ctx context.Context, c MemcachedConfig) (*Memcached, error) 
 	if c.Old {
 		k = KindMemcachedOld
 	}
-	return startMemcached(ctx, k, func(string) ([]string, error) { return c.Args, nil })
+	return startMemcached(ctx, k, c.UDP, func(string) ([]string, error) { return c.Args, nil })
+}
+
+// MccacheConfig says which mccache to run, and how.
+type MccacheConfig struct {
+	// Program is the path of the command, which the caller has built.
+	Program string
+	// UDP has it also answer datagrams, on the port of the same number.
+	UDP bool
+	// Args are options for the server, which are those of memcached. They come after
+	// the usual ones and so override them.
+	Args []string
+}
+
+// StartMccache starts a mccache with the options that a memcached would be started
+// with, and returns when it answers. The caller closes it.
+func StartMccache(ctx context.Context, c MccacheConfig) (*Memcached, error) {
+	dir, remove, err := newScratch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &Memcached{Instance: &Instance{name: "mccache", dir: dir, remove: remove}}
+	return m.launch(ctx, func() (*exec.Cmd, error) {
+		// Not bound to a context: the server outlives its start.
+		return exec.CommandContext(context.Background(), c.Program, append(m.usual(c.UDP), c.Args...)...), nil
+	})
 }
 
 // StartProxy starts memcached's built-in proxy, a router in front of the backends,
@@ -60,7 +87,7 @@ func StartProxy(ctx context.Context, c ProxyConfig) (*Memcached, error) {
 	if len(c.Backends) == 0 {
 		return nil, errors.New("start a proxy: it needs at least one backend")
 	}
-	return startMemcached(ctx, KindMemcached, func(dir string) ([]string, error) {
+	return startMemcached(ctx, KindMemcached, false, func(dir string) ([]string, error) {
 		file := filepath.Join(dir, "routes.lua")
 		if err := os.WriteFile(file, []byte(c.routes()), 0o600); err != nil {
 			return nil, fmt.Errorf("write the proxy's routes: %w", err)
@@ -88,7 +115,7 @@ func (c ProxyConfig) routes() string {
 		"routes{ default = route_direct{ child = \"main\" } }\n"
 }
 
-func startMemcached(ctx context.Context, k Kind, extra func(dir string) ([]string, error)) (_ *Memcached, err error) {
+func startMemcached(ctx context.Context, k Kind, udp bool, extra func(dir string) ([]string, error)) (*Memcached, error) {
 	if err := Missing(k); err != nil {
 		return nil, err
 	}
@@ -101,24 +128,34 @@ func startMemcached(ctx context.Context, k Kind, extra func(dir string) ([]strin
 		return nil, err
 	}
 	m := &Memcached{Instance: &Instance{kind: k, dir: dir, remove: remove}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, m.Close())
-		}
-	}()
 	args, err := extra(dir)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.Close())
 	}
 	root := kinds[k].root.dir(base)
-	m.command = func() (*exec.Cmd, error) {
-		usual := []string{"-l", "127.0.0.1", "-p", strconv.Itoa(m.port), "-U", "0", "-m", "64", "-t", "2"}
-		if os.Geteuid() == 0 {
-			usual = append(usual, "-u", "root")
-		}
+	return m.launch(ctx, func() (*exec.Cmd, error) {
 		// Not bound to a context: the server outlives its start.
-		return loaded(context.Background(), root, filepath.Join(root, kinds[k].program), append(usual, args...)...)
+		return loaded(context.Background(), root, filepath.Join(root, kinds[k].program), append(m.usual(udp), args...)...)
+	})
+}
+
+// usual are the options that every one of these servers gets.
+func (m *Memcached) usual(udp bool) []string {
+	port := strconv.Itoa(m.port)
+	datagrams := "0"
+	if udp {
+		datagrams = port
 	}
+	args := []string{"-l", "127.0.0.1", "-p", port, "-U", datagrams, "-m", "64", "-t", "2"}
+	if os.Geteuid() == 0 {
+		args = append(args, "-u", "root")
+	}
+	return args
+}
+
+// launch runs the command, which is asked for once the port is known.
+func (m *Memcached) launch(ctx context.Context, command func() (*exec.Cmd, error)) (*Memcached, error) {
+	m.command = command
 	m.answers = func(ctx context.Context) error {
 		stats, err := m.Stats(ctx)
 		if err == nil && stats["pid"] != strconv.Itoa(m.proc.pid) {
@@ -132,7 +169,7 @@ func startMemcached(ctx context.Context, k Kind, extra func(dir string) ([]strin
 		}
 	}
 	if err := m.start(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.Close())
 	}
 	m.client = memcache.New(m.Addr())
 	return m, nil

@@ -2,8 +2,10 @@ package servers_test
 
 import (
 	"errors"
+	"net"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
 
@@ -81,5 +83,27 @@ func TestProxyForAllReachesEveryBackend(t *testing.T) {
 	}
 	if err := p.Client().Delete("k"); err == nil || errors.Is(err, memcache.ErrCacheMiss) {
 		t.Errorf("with a dead backend the delete answers %v, want an error", err)
+	}
+}
+
+func TestMemcachedAnswersDatagramsWhereAsked(t *testing.T) {
+	m := servers.Memcache(t, servers.MemcachedConfig{UDP: true})
+	setAndGet(t, m, "a")
+	conn, err := net.Dial("udp4", m.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	// A frame: the request's number, sequence 0 of 1, and nothing.
+	if _, err := conn.Write([]byte("\x12\x34\x00\x00\x00\x01\x00\x00get a\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 1500)
+	n, err := conn.Read(answer)
+	if want := "\x12\x34\x00\x00\x00\x01\x00\x00VALUE a 0 5\r\nvalue\r\nEND\r\n"; err != nil || string(answer[:n]) != want {
+		t.Errorf("got %q, %v, want %q", answer[:n], err, want)
 	}
 }

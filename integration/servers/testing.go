@@ -49,6 +49,13 @@ func Proxy(tb testing.TB, c ProxyConfig) *Memcached {
 	return with(tb, KindMemcached, func(ctx context.Context) (*Memcached, error) { return StartProxy(ctx, c) })
 }
 
+// Mccache starts a mccache, which the caller has built, for a test and closes it with
+// the test.
+func Mccache(tb testing.TB, c MccacheConfig) *Memcached {
+	tb.Helper()
+	return kept(tb, func(ctx context.Context) (*Memcached, error) { return StartMccache(ctx, c) })
+}
+
 // Each runs a subtest "mysql" on a MySQL and a subtest "mariadb" on a MariaDB, each
 // on a server of its own.
 func Each(t *testing.T, c Config, test func(t *testing.T, d *Database)) {
@@ -67,6 +74,12 @@ type server interface {
 func with[S server](tb testing.TB, k Kind, start func(context.Context) (S, error)) S {
 	tb.Helper()
 	Need(tb, k)
+	return kept(tb, start)
+}
+
+// kept starts a server that goes with the test.
+func kept[S server](tb testing.TB, start func(context.Context) (S, error)) S {
+	tb.Helper()
 	s, err := start(tb.Context())
 	if err != nil {
 		tb.Fatal(err) // holds the server's log
