@@ -14,9 +14,9 @@ type Cluster struct {
 	Name string `yaml:"name"`
 	// Routers are addresses of proxies any one of which reaches every cache of the
 	// cluster: host:port, or the absolute path of a Unix socket.
-	Routers []string `yaml:"routers,omitempty"`
+	Routers []string `yaml:"routers,omitempty" env:"expanded"`
 	// Servers are addresses of the caches themselves; each gets every delete.
-	Servers []string `yaml:"servers,omitempty"`
+	Servers []string `yaml:"servers,omitempty" env:"expanded"`
 	// Protocol is what is spoken to them. Default auto.
 	Protocol Protocol `yaml:"protocol"`
 	// Prefix is put before every key, as mcrouter's routing prefix /region/cluster/ or
@@ -32,7 +32,7 @@ type Cluster struct {
 	RedeleteAfter []time.Duration `yaml:"redelete_after"`
 	// Flush are the cluster's cache servers, which flush_all is sent to when OnGap is
 	// flush. Read it through FlushServers.
-	Flush []string `yaml:"flush"`
+	Flush []string `yaml:"flush" env:"expanded"`
 	// Linger is how long a batch waits for more keys. Default 0: not at all, what is
 	// waiting goes at once.
 	Linger time.Duration `yaml:"linger"`

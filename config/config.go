@@ -8,12 +8,12 @@
 //
 // The order of precedence is defaults, file, flags:
 //
-//	c, err := config.Load(path) // or config.Default() without a file
+//	c, err := config.Load(path, getenv) // or config.Default() without a file
 //	err = flags.Apply(c)
 //	err = c.Validate()
 //
-// The package reads the files it is pointed at and nothing else: no environment, no
-// working directory of its own choosing.
+// The package reads the files it is pointed at and nothing else: what the environment
+// says it is told, and it chooses no working directory.
 package config
 
 import (
@@ -33,7 +33,7 @@ type Config struct {
 	Source Source `yaml:"source"`
 	// StateDir holds the checkpoint, its lock and what must survive a restart. Empty
 	// means DefaultStateDir, which whoever knows the user and the environment fills in.
-	StateDir string `yaml:"state_dir"`
+	StateDir string `yaml:"state_dir" env:"expanded"`
 	// Start is where a cluster begins that the checkpoint does not know. Default now.
 	Start binlog.Point `yaml:"start"`
 	// OnGap says what happens when the log no longer holds what a cluster needs.
@@ -85,7 +85,7 @@ type Rule struct {
 type Admin struct {
 	// Listen is host:port; port 0 takes a free one, an empty host every interface.
 	// Default 127.0.0.1:9470; empty: no listener.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen" env:"expanded"`
 }
 
 // Log is what is said on standard error.

@@ -20,10 +20,12 @@ import (
 //
 //	mapping   struct, by the yaml tag of its fields; << merges
 //	sequence  slice; it replaces the default, it does not add to it
-//	scalar    a type that reads text, time.Duration, string, int, uint32
+//	scalar    a type that reads text, time.Duration, string, int, uint32; variables in
+//	          it are expanded where the field's tag says so
 //	null      whatever was there before: the default
 type decoder struct {
 	file     string
+	getenv   func(string) string
 	places   map[string]string
 	anchors  map[string]ast.Node
 	mistakes mistakes
@@ -43,8 +45,9 @@ func line(n ast.Node) int {
 	return n.GetToken().Position.Line
 }
 
-// value puts n into v, which holds the default.
-func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
+// value puts n into v, which holds the default. Variables in a scalar are expanded if
+// variables says so.
+func (d *decoder) value(n ast.Node, path string, v reflect.Value, variables bool) {
 	n = d.resolve(n, path)
 	if n == nil || n.Type() == ast.NullType {
 		return
@@ -64,12 +67,20 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 			d.mistake(line(n), path, "takes a list; write [one, another], or each on a line of its own behind a hyphen")
 			return
 		}
-		d.sequence(sequence, path, v)
+		d.sequence(sequence, path, v, variables)
 	default:
 		text, ok := scalar(n)
 		if !ok {
 			d.mistake(line(n), path, "takes a single value; with brackets, braces or a colon in it, put it in quotes")
 			return
+		}
+		if variables {
+			expanded, err := expand(text, d.getenv)
+			if err != nil {
+				d.mistake(line(n), path, "%s", err)
+				return
+			}
+			text = expanded
 		}
 		if err := setText(v, text); err != nil {
 			d.mistake(line(n), path, "%s", err)
@@ -111,7 +122,8 @@ func (d *decoder) mapping(n ast.MapNode, path string, v reflect.Value, merged bo
 		}
 		first[name] = line(key)
 		d.places[field] = d.place(line(key))
-		d.value(entries.Value(), field, v.FieldByIndex(fieldIndex(v.Type(), name)))
+		at := fieldNamed(v.Type(), name)
+		d.value(entries.Value(), field, v.FieldByIndex(at.Index), at.Tag.Get("env") == "expanded")
 	}
 }
 
@@ -135,7 +147,7 @@ func (d *decoder) merge(n ast.Node, path string, v reflect.Value) {
 	}
 }
 
-func (d *decoder) sequence(n ast.ArrayNode, path string, v reflect.Value) {
+func (d *decoder) sequence(n ast.ArrayNode, path string, v reflect.Value, variables bool) {
 	v.SetZero()
 	list := reflect.MakeSlice(v.Type(), 0, 0)
 	for elements := n.ArrayRange(); elements.Next(); {
@@ -145,7 +157,7 @@ func (d *decoder) sequence(n ast.ArrayNode, path string, v reflect.Value) {
 		}
 		at := fmt.Sprintf("%s[%d]", path, list.Len())
 		d.places[at] = d.place(line(elements.Value()))
-		d.value(elements.Value(), at, element.Elem())
+		d.value(elements.Value(), at, element.Elem(), variables)
 		list = reflect.Append(list, element.Elem())
 	}
 	v.Set(list)
@@ -277,13 +289,10 @@ func fieldName(f reflect.StructField) string {
 	return name
 }
 
-func fieldIndex(t reflect.Type, name string) []int {
-	for _, f := range reflect.VisibleFields(t) {
-		if f.IsExported() && fieldName(f) == name {
-			return f.Index
-		}
-	}
-	return nil
+// fieldNamed is the field of t that has a name in YAML; there is one.
+func fieldNamed(t reflect.Type, name string) reflect.StructField {
+	fields := reflect.VisibleFields(t)
+	return fields[slices.IndexFunc(fields, func(f reflect.StructField) bool { return f.IsExported() && fieldName(f) == name })]
 }
 
 // unknownField says what was probably meant.

@@ -24,7 +24,7 @@ func parseFlags(t *testing.T, args ...string) *Flags {
 }
 
 func TestAFlagThatIsNotGivenChangesNothing(t *testing.T) {
-	want, err := Load("mcsqueal.example.yaml")
+	want, err := Load("../deploy/mcsqueal.yaml", noEnvironment)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 // mistakes that have a place, each on one line; and what a valid Config is written
 // as, is read back the same.
 func FuzzParse(f *testing.F) {
-	example, err := os.ReadFile("mcsqueal.example.yaml")
+	example, err := os.ReadFile("../deploy/mcsqueal.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("fuzz.yaml", data)
+		c, err := Parse("fuzz.yaml", data, noEnvironment)
 		if err == nil {
 			err = c.Validate()
 		}
@@ -40,7 +40,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := Parse("again.yaml", text)
+		again, err := Parse("again.yaml", text, noEnvironment)
 		if err != nil {
 			t.Fatalf("%s\n%s", err, text)
 		}

@@ -14,25 +14,26 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// Load reads the file at path over the defaults. What it returns has yet to be
-// validated, since flags may still change it. An *Error means that the file has to
-// be changed; any other error that it could not be read.
-func Load(path string) (*Config, error) {
+// Load reads the file at path over the defaults. Where a field takes variables, getenv
+// says what ${NAME} stands for. What it returns has yet to be validated, since flags may
+// still change it. An *Error means that the file has to be changed; any other error that
+// it could not be read.
+func Load(path string, getenv func(string) string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, data)
+	return Parse(path, data, getenv)
 }
 
 // Parse reads a file's contents as Load does; name is what its mistakes call the
 // file. Every error is an *Error.
-func Parse(name string, data []byte) (*Config, error) {
-	d := decoder{file: name, places: make(map[string]string), anchors: make(map[string]ast.Node)}
+func Parse(name string, data []byte, getenv func(string) string) (*Config, error) {
+	d := decoder{file: name, getenv: getenv, places: make(map[string]string), anchors: make(map[string]ast.Node)}
 	c := Default()
 	c.places = d.places
 	if body := d.parse(data); body != nil {
-		d.value(body, "", reflect.ValueOf(c).Elem())
+		d.value(body, "", reflect.ValueOf(c).Elem(), false)
 	}
 	if err := d.mistakes.err(); err != nil {
 		return nil, err

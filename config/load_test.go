@@ -22,7 +22,7 @@ var sameConfig = cmp.Options{cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateE
 
 func mustParse(t *testing.T, text string) *Config {
 	t.Helper()
-	c, err := Parse("test.yaml", []byte(text))
+	c, err := Parse("test.yaml", []byte(text), noEnvironment)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func mustParse(t *testing.T, text string) *Config {
 }
 
 func TestTheExampleIsTheDefaultsAndTwoClusters(t *testing.T) {
-	got, err := Load("mcsqueal.example.yaml")
+	got, err := Load("../deploy/mcsqueal.yaml", noEnvironment)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestTheExampleIsTheDefaultsAndTwoClusters(t *testing.T) {
 }
 
 func TestTheExampleNamesEveryField(t *testing.T) {
-	text, err := os.ReadFile("mcsqueal.example.yaml")
+	text, err := os.ReadFile("../deploy/mcsqueal.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ clusters:
 
 func TestLoadSaysWhichFileItCouldNotRead(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing.yaml")
-	_, err := Load(missing)
+	_, err := Load(missing, noEnvironment)
 	var mistakes *Error
 	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &mistakes) {
 		t.Errorf("got %v, want a file that does not exist and no mistake in it", err)
@@ -254,7 +254,7 @@ func TestLoadSaysWhichFileItCouldNotRead(t *testing.T) {
 }
 
 func TestWhatIsWrittenIsReadBackTheSame(t *testing.T) {
-	c, err := Load("mcsqueal.example.yaml")
+	c, err := Load("../deploy/mcsqueal.yaml", noEnvironment)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 // mistakesOf are the lines of everything wrong with text, from Parse or Validate.
 func mistakesOf(t *testing.T, text string) string {
 	t.Helper()
-	c, err := Parse("m.yaml", []byte(text))
+	c, err := Parse("m.yaml", []byte(text), noEnvironment)
 	if err == nil {
 		err = c.Validate()
 	}

@@ -11,11 +11,11 @@ import (
 type Source struct {
 	// URL names the server; URLs name several to fail over between, the first that
 	// has the position being taken. At most one of the two is given; All reads both.
-	URL  SourceURL   `yaml:"url,omitempty"`
-	URLs []SourceURL `yaml:"urls,omitempty"`
+	URL  SourceURL   `yaml:"url,omitempty" env:"expanded"`
+	URLs []SourceURL `yaml:"urls,omitempty" env:"expanded"`
 	// PasswordFile holds the password, a newline at its end not counted. Empty: the
 	// password is in the environment, or there is none.
-	PasswordFile string `yaml:"password_file"`
+	PasswordFile string `yaml:"password_file" env:"expanded"`
 	// TLS secures every connection to the source, those for the log and those for
 	// queries alike.
 	TLS TLS `yaml:"tls"`

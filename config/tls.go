@@ -13,13 +13,13 @@ import (
 type TLS struct {
 	Mode TLSMode `yaml:"mode"` // default auto
 	// CA is a PEM file of the authorities to trust. Empty: the system's.
-	CA string `yaml:"ca"`
+	CA string `yaml:"ca" env:"expanded"`
 	// Cert and Key are PEM files of a client certificate, both or neither given.
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
+	Cert string `yaml:"cert" env:"expanded"`
+	Key  string `yaml:"key" env:"expanded"`
 	// ServerName is the name the server's certificate must bear. Empty: the host of
 	// the URL.
-	ServerName string `yaml:"server_name"`
+	ServerName string `yaml:"server_name" env:"expanded"`
 }
 
 // TLSMode says how much of a server's identity is checked.

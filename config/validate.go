@@ -295,6 +295,8 @@ func (v *validator) keys(at string, cluster Cluster) {
 	switch {
 	case badKeyByte(cluster.Prefix):
 		v.wrong(at+".prefix", "%q has white space or a control character in it, which a key cannot; leave it out", clip(cluster.Prefix))
+	case noVariable(cluster.Prefix) != "":
+		v.wrong(at+".prefix", "%s", noVariable(cluster.Prefix))
 	case cluster.KeyLimit() < 1:
 		v.wrong(at+".prefix", "is %d bytes long and leaves no room for a key: both together have at most %d; shorten it", len(cluster.Prefix), MaxKey)
 	}
@@ -305,7 +307,9 @@ func (v *validator) keys(at string, cluster Cluster) {
 	case a.Kind == ActionStale && cluster.Protocol == ProtocolText:
 		v.wrong(at+".action", "stale needs the meta protocol; set protocol to meta or auto")
 	}
-	if _, err := regexp.Compile(cluster.Match); err != nil {
+	if problem := noVariable(cluster.Match); problem != "" {
+		v.wrong(at+".match", "%s", problem)
+	} else if _, err := regexp.Compile(cluster.Match); err != nil {
 		v.wrong(at+".match", "%q is not a regular expression: %s; the syntax is Go's (RE2)", clip(cluster.Match),
 			strings.TrimPrefix(clip(err.Error()), "error parsing regexp: "))
 	}

@@ -35,7 +35,7 @@ func (s *settings) load() (*config.Config, error) {
 	c := config.Default()
 	if s.file != "" {
 		var err error
-		if c, err = config.Load(s.file); err != nil {
+		if c, err = config.Load(s.file, s.env.getenv); err != nil {
 			return nil, usageError{err}
 		}
 	}
