@@ -8,6 +8,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -22,6 +24,10 @@ const (
 type Checkpoint struct {
 	// Clusters has a position for each cluster that has acknowledged one.
 	Clusters map[string]binlog.Position
+	// Retired are those of the clusters that were taken out of the configuration of a
+	// running daemon, by name and in order: their places are kept, and it is no mistake
+	// that the configuration lacks them.
+	Retired []string
 	// Saved is when it was written.
 	Saved time.Time
 }
@@ -31,6 +37,7 @@ type document struct {
 	Version  int                        `json:"version"`
 	Saved    time.Time                  `json:"saved"`
 	Clusters map[string]binlog.Position `json:"clusters"`
+	Retired  []string                   `json:"retired,omitempty"`
 }
 
 // Path is the name of the checkpoint's file in a state directory.
@@ -57,15 +64,17 @@ func Read(dir string) (*Checkpoint, error) {
 	if d.Clusters == nil {
 		d.Clusters = map[string]binlog.Position{}
 	}
-	return &Checkpoint{Clusters: d.Clusters, Saved: d.Saved}, nil
+	return &Checkpoint{Clusters: d.Clusters, Retired: d.Retired, Saved: d.Saved}, nil
 }
 
-// Store is the checkpoint of a state directory whose lock this process holds. One
-// goroutine may use it at a time.
+// Store is the checkpoint of a state directory whose lock this process holds. Any
+// goroutine may use it.
 type Store struct {
 	dir  string
 	lock *os.File
-	at   Checkpoint
+
+	mu sync.Mutex
+	at Checkpoint // guarded by mu; what it refers to is replaced, never changed
 }
 
 // Open locks the state directory, making it if need be, and reads its checkpoint.
@@ -89,34 +98,62 @@ func Open(dir string) (*Store, error) {
 func (s *Store) Close() error { return s.lock.Close() }
 
 // Checkpoint is what is on disk. The caller must not change it.
-func (s *Store) Checkpoint() *Checkpoint { return &s.at }
+func (s *Store) Checkpoint() *Checkpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.at
+	return &at
+}
 
 // Save replaces the positions of the clusters named and keeps the others'. After
 // it returns nil they survive a crash of the machine; if it fails, or the process
 // dies in it, the checkpoint is what it was.
 func (s *Store) Save(clusters map[string]binlog.Position) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	next := maps.Clone(s.at.Clusters)
 	maps.Copy(next, clusters)
-	return s.write(next)
+	return s.write(next, s.at.Retired)
+}
+
+// Retire makes these clusters, and no others, the retired ones. It is no error if
+// there is no position of one.
+func (s *Store) Retire(clusters []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	retired := make([]string, 0, len(clusters))
+	for _, name := range clusters {
+		if _, ok := s.at.Clusters[name]; ok {
+			retired = append(retired, name)
+		}
+	}
+	slices.Sort(retired)
+	if slices.Equal(retired, s.at.Retired) {
+		return nil
+	}
+	return s.write(s.at.Clusters, retired)
 }
 
 // Drop forgets a cluster.
 func (s *Store) Drop(cluster string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	next := maps.Clone(s.at.Clusters)
 	delete(next, cluster)
-	return s.write(next)
+	return s.write(next, slices.DeleteFunc(slices.Clone(s.at.Retired), func(name string) bool { return name == cluster }))
 }
 
-func (s *Store) write(clusters map[string]binlog.Position) error {
+// write replaces the file. mu is held.
+func (s *Store) write(clusters map[string]binlog.Position, retired []string) error {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	data, err := json.MarshalIndent(document{Version: version, Saved: now, Clusters: clusters}, "", "  ")
+	data, err := json.MarshalIndent(document{Version: version, Saved: now, Clusters: clusters, Retired: retired}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("save checkpoint: %w", err)
 	}
 	if err := replace(Path(s.dir), append(data, '\n')); err != nil {
 		return fmt.Errorf("save checkpoint: %w", err)
 	}
-	s.at = Checkpoint{Clusters: clusters, Saved: now}
+	s.at = Checkpoint{Clusters: clusters, Retired: retired, Saved: now}
 	return nil
 }
 

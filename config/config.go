@@ -30,10 +30,10 @@ import (
 // then be read by any goroutine.
 type Config struct {
 	// Source is the server whose log is read.
-	Source Source `yaml:"source"`
+	Source Source `yaml:"source" reload:"restart"`
 	// StateDir holds the checkpoint, its lock and what must survive a restart. Empty
 	// means DefaultStateDir, which whoever knows the user and the environment fills in.
-	StateDir string `yaml:"state_dir" env:"expanded"`
+	StateDir string `yaml:"state_dir" env:"expanded" reload:"restart"`
 	// Start is where a cluster begins that the checkpoint does not know. Default now.
 	Start binlog.Point `yaml:"start"`
 	// OnGap says what happens when the log no longer holds what a cluster needs.
@@ -54,7 +54,7 @@ type Config struct {
 	// Clusters are the sets of caches to keep fresh. Default none.
 	Clusters []Cluster `yaml:"clusters"`
 	// Admin is the HTTP listener for metrics and health.
-	Admin Admin `yaml:"admin"`
+	Admin Admin `yaml:"admin" reload:"restart"`
 	// Log is what is said on standard error.
 	Log Log `yaml:"log"`
 
@@ -90,8 +90,8 @@ type Admin struct {
 
 // Log is what is said on standard error.
 type Log struct {
-	Level  LogLevel  `yaml:"level"`  // default info
-	Format LogFormat `yaml:"format"` // default text
+	Level  LogLevel  `yaml:"level"`                   // default info
+	Format LogFormat `yaml:"format" reload:"restart"` // default text
 }
 
 // LogLevel is the least serious level that is logged.

@@ -280,6 +280,7 @@ type checkpointFile struct {
 	Version  int                 `json:"version"`
 	Saved    time.Time           `json:"saved"`
 	Clusters map[string]position `json:"clusters"`
+	Retired  []string            `json:"retired"`
 }
 
 // checkpoint reads the checkpoint; ok tells whether there is one.

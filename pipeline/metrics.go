@@ -66,6 +66,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Forget removes what is counted for a cluster that is no more. Nothing counts for it
+// any more.
+func (m *Metrics) Forget(cluster string) {
+	m.gaps.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+}
+
 // maxTables is how many tables a metric has a label for, each.
 const maxTables = 100
 

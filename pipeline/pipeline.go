@@ -103,6 +103,11 @@ type Pipeline struct {
 // The gaps are joined to it.
 var ErrAllParked = errors.New("every cluster waits for a decision about a gap")
 
+// ErrHandover is the cause of the end of Run's context where another Pipeline is about
+// to go on from the positions: Run does not wait for what is in the Log, which is read
+// again, but ends as soon as the positions are kept.
+var ErrHandover = errors.New("another pipeline takes over")
+
 // New binds the stages. It starts nothing.
 func New(cfg Config) (*Pipeline, error) {
 	if cfg.Metrics == nil {
@@ -141,7 +146,8 @@ func New(cfg Config) (*Pipeline, error) {
 }
 
 // Run works until the context ends or the source does, then lets what is in the
-// Log be delivered, for at most Drain, and keeps the positions. It returns nil if
+// Log be delivered, for at most Drain (not at all at ErrHandover), and keeps the
+// positions. It returns nil if
 // the source came to its end and everything was acknowledged, or the context ended;
 // ErrAllParked with the gaps if no cluster is left; otherwise what ended the
 // reading or the delivery.
@@ -188,6 +194,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	select {
 	case <-delivered:
 	case <-p.reading.Done():
+		if errors.Is(context.Cause(ctx), ErrHandover) {
+			break // out of the select
+		}
 		if ctx.Err() == nil && p.cfg.Save == nil {
 			// The source has failed, and no later start reads again what is not delivered now.
 			select {

@@ -37,7 +37,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	status := run(ctx, os.Args[1:], environment{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, uid: os.Getuid(),
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, uid: os.Getuid(), hangups: hangups,
 	})
 	stop()
 	os.Exit(status)
@@ -49,6 +49,23 @@ type environment struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	uid            int
+	// hangups begins to give a value for each SIGHUP, until stop is called; several that
+	// come before one is taken are one. nil: there are none.
+	hangups func() (signals <-chan os.Signal, stop func())
+}
+
+// hangupsOrNone is hangups, whether it is set or not.
+func (e environment) hangupsOrNone() (signals <-chan os.Signal, stop func()) {
+	if e.hangups == nil {
+		return nil, func() {}
+	}
+	return e.hangups()
+}
+
+func hangups() (signals <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
 }
 
 // run is the whole command: it returns the exit status.

@@ -15,6 +15,7 @@ type settings struct {
 	env   environment
 	file  string
 	flags *config.Flags
+	level slog.LevelVar // of the logger
 }
 
 func bindSettings(cmd *cobra.Command, env environment) *settings {
@@ -73,15 +74,20 @@ func (s *settings) stateDir(c *config.Config) (string, error) {
 	return dir, nil
 }
 
-// logger writes to standard error.
+// logger writes to standard error. Its level can be changed by setLevel.
 func (s *settings) logger(c *config.Config) *slog.Logger {
-	level := map[config.LogLevel]slog.Level{
-		config.LogDebug: slog.LevelDebug, config.LogInfo: slog.LevelInfo,
-		config.LogWarn: slog.LevelWarn, config.LogError: slog.LevelError,
-	}[c.Log.Level]
-	options := &slog.HandlerOptions{Level: level}
+	s.setLevel(c)
+	options := &slog.HandlerOptions{Level: &s.level}
 	if c.Log.Format == config.LogJSON {
 		return slog.New(slog.NewJSONHandler(s.env.stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(s.env.stderr, options))
+}
+
+// setLevel makes the logger write what the configuration says.
+func (s *settings) setLevel(c *config.Config) {
+	s.level.Set(map[config.LogLevel]slog.Level{
+		config.LogDebug: slog.LevelDebug, config.LogInfo: slog.LevelInfo,
+		config.LogWarn: slog.LevelWarn, config.LogError: slog.LevelError,
+	}[c.Log.Level])
 }

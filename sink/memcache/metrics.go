@@ -51,3 +51,11 @@ func (m *Metrics) of(cluster string) counters {
 		lost:     m.lost.WithLabelValues(cluster),
 	}
 }
+
+// Forget removes what is counted for a cluster that is no more. No Sink of it is at
+// work any more.
+func (m *Metrics) Forget(cluster string) {
+	for _, vec := range []*prometheus.CounterVec{m.deletes, m.batches, m.retries, m.lost} {
+		vec.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+	}
+}
