@@ -85,6 +85,7 @@ type Pipeline struct {
 	cfg      Config
 	clusters []*cluster
 	read     readCount
+	pulse    pulse
 
 	// contexts of Run.
 	reading, delivery context.Context //nolint:containedctx // of Run, which outlives all that use them
