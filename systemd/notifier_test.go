@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -193,7 +192,7 @@ func TestTheWatchdogIsFedWhileTheWorkIsAlive(t *testing.T) {
 				return nil
 			},
 			Status: func() string { return "tailing" },
-			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Logger: slog.New(slog.DiscardHandler),
 		})
 	})
 	defer watcher.Wait()

@@ -36,6 +36,7 @@ type daemon struct {
 	read     *pipeline.Metrics
 	sent     *memcache.Metrics
 	reloads  *reloadMetrics
+	service  *service
 	serverID uint32
 
 	mu      sync.Mutex
@@ -98,6 +99,8 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config, clusters []co
 	}
 	defer admin.close()
 	d.logger.Info("tailing", "source", g.src.live.Server().Address, "version", g.src.settings.Version, "clusters", len(clusters), "server_id", d.serverID)
+	d.service = startService(ctx, d)
+	defer d.service.stop()
 	err = d.serve(ctx, g, hangups)
 	for name, at := range d.now().pipeline.Positions() {
 		d.logger.Info("stopped", "cluster", name, "position", at.String())
@@ -192,6 +195,9 @@ func (d *daemon) now() *generation {
 
 // ready is that of the generation at work.
 func (d *daemon) ready() error { return d.now().pipeline.Ready() }
+
+// alive is that of the generation at work.
+func (d *daemon) alive() error { return d.now().pipeline.Alive() }
 
 // currentLags are those of whatever generation is at work.
 type currentLags struct{ d *daemon }

@@ -59,6 +59,7 @@ func (d *daemon) serve(ctx context.Context, g *generation, hangups <-chan os.Sig
 			return fmt.Errorf("change over to the new configuration: %w", err)
 		}
 		d.changedOver(g, next)
+		d.service.loaded()
 		g = next
 	}
 }
@@ -73,6 +74,7 @@ func (d *daemon) untilReload(ctx context.Context, g *generation, hangups <-chan 
 		case <-hangups:
 		}
 		d.logger.Info("reloading the configuration", "file", d.file)
+		d.service.reloading()
 		next, err := d.reload(ctx, g)
 		select {
 		case err := <-ended:
@@ -85,6 +87,7 @@ func (d *daemon) untilReload(ctx context.Context, g *generation, hangups <-chan 
 		case ctx.Err() == nil:
 			d.reloads.successful.Set(0)
 			d.logger.Error("the new configuration is refused; the old one stays at work", "file", d.file, "error", err)
+			d.service.loaded()
 		}
 	}
 }

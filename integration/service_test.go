@@ -1,0 +1,116 @@
+package integration
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// manager is what systemd is to a service: a socket, and what was heard there.
+type manager struct {
+	path  string
+	mu    sync.Mutex
+	heard []string // guarded by mu
+}
+
+func newManager(t *testing.T) *manager {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "notify-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	m := &manager{path: filepath.Join(dir, "s")}
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buf := make([]byte, 4096)
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			m.mu.Lock()
+			m.heard = append(m.heard, string(buf[:n]))
+			m.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = c.Close()
+		<-ended
+	})
+	return m
+}
+
+// count is how many messages begin so.
+func (m *manager) count(begin string) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.heard {
+		if strings.HasPrefix(s, begin) {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *manager) hears(t *testing.T, begin string, n int) {
+	t.Helper()
+	await(t, func() string {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return begin + " from " + strings.Join(m.heard, ", ")
+	}, func() bool { return m.count(begin) >= n })
+}
+
+// systemd is told when the daemon is set up, what it does, that it lives, also while a
+// cluster is away, and that it stops.
+func TestSystemdIsToldWhatTheDaemonIsAt(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		nobody, err := net.Listen("tcp", "127.0.0.1:0") // a port at which nothing answers
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = nobody.Close() })
+		m, systemd := newCache(t), newManager(t)
+		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()), cluster("away", "servers", nobody.Addr().String()))
+		p := call{args: []string{"run", "--config", cfg.path}, env: []string{"NOTIFY_SOCKET=" + systemd.path, "WATCHDOG_USEC=400000"}}.start(t)
+		systemd.hears(t, "READY=1", 1)
+		systemd.hears(t, "STATUS=tailing "+db.Addr()+"; every cluster is in step", 1)
+		systemd.hears(t, "WATCHDOG=1", 3)
+		// A reload is one, whether the new configuration is taken or refused.
+		cfg.write(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
+		p.signal(t, syscall.SIGHUP)
+		systemd.hears(t, "RELOADING=1\nMONOTONIC_USEC=", 1)
+		systemd.hears(t, "READY=1", 2)
+		cfg.write(t, db.url(), "clusters: never")
+		p.signal(t, syscall.SIGHUP)
+		systemd.hears(t, "RELOADING=1\nMONOTONIC_USEC=", 2)
+		systemd.hears(t, "READY=1", 3)
+		p.stop(t)
+		systemd.hears(t, "STOPPING=1", 1)
+		if n := systemd.count("READY=1"); n != 3 {
+			t.Errorf("told %d times that it is ready, want 3", n)
+		}
+	})
+}
+
+// A configuration that cannot work is never called ready, and so systemctl start fails.
+func TestSystemdIsNotToldOfAStartThatFails(t *testing.T) {
+	t.Parallel()
+	systemd := newManager(t)
+	cfg := configure(t, "mysql://mcsqueal@127.0.0.1:1", "clusters:", cluster("east", "servers", "127.0.0.1:1"))
+	p := call{args: []string{"run", "--config", cfg.path}, env: []string{"NOTIFY_SOCKET=" + systemd.path}}.run(t)
+	if p.status == 0 || systemd.count("READY=1") != 0 {
+		t.Errorf("exit status %d, and systemd heard %q", p.status, systemd.heard)
+	}
+}
