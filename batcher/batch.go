@@ -59,10 +59,12 @@ type Batch struct {
 	// batch already.
 	Repeated int
 	// Time and Read are those of the transaction of the first command, in
-	// microseconds since 1970; 0 if the batch is empty.
-	Time, Read int64
+	// microseconds since 1970; 0 if the batch is empty. Visible is when it became
+	// visible: where that is not waited for, when it was read.
+	Time, Read, Visible int64
 
-	ends     []int // of each command in Wire
+	ends     []int  // of each command in Wire
+	seq      uint64 // of the transaction of the first command
 	cursor   *Cursor
 	epoch    uint64
 	from, to mark
@@ -86,6 +88,6 @@ func (b *Batch) End(n int) int { return b.ends[n] }
 
 func (b *Batch) reset() {
 	b.Wire, b.ends = b.Wire[:0], b.ends[:0]
-	b.Repeated, b.Time, b.Read = 0, 0, 0
+	b.Repeated, b.Time, b.Read, b.Visible = 0, 0, 0, 0
 	b.cursor = nil
 }

@@ -158,6 +158,12 @@ func (c *Cursor) Next(ctx context.Context, b *Batch, lim Limits, encode Encoder)
 		}
 	}
 	c.leave()
+	if b.Len() > 0 {
+		b.Visible = c.log.risen.since(b.seq)
+		if b.Visible == 0 {
+			b.Visible = b.Read
+		}
+	}
 	b.cursor, b.epoch, b.from, b.to = c, c.epoch, before.mark(), c.next.mark()
 	return nil
 }
@@ -246,7 +252,7 @@ func (c *Cursor) add(b *Batch, lim *Limits, encode Encoder) bool {
 		return true
 	}
 	if n == 0 {
-		b.Time, b.Read = c.next.inv.Time, c.next.inv.Read
+		b.Time, b.Read, b.seq = c.next.inv.Time, c.next.inv.Read, c.next.seq
 	}
 	b.Wire = wire
 	b.ends = append(b.ends, len(wire))

@@ -86,6 +86,7 @@ type Log struct {
 	// visibleMu, which is taken before mu.
 	visible   atomic.Uint64
 	visibleMu sync.Mutex
+	risen     risen
 	// appended is the last seq given to a transaction.
 	appended atomic.Uint64
 	// sources are the GTIDs, without Seq, of every source, tag and domain seen:
@@ -156,6 +157,9 @@ func (l *Log) SetVisible(seq uint64) {
 		seq = min(seq, l.appended.Load())
 	}
 	if seq > l.visible.Load() {
+		if seq != AllVisible {
+			l.risen.note(seq)
+		}
 		l.raise(seq)
 	}
 }

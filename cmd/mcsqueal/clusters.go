@@ -111,16 +111,16 @@ func (d *delivery) add(c config.Cluster, from binlog.Position, cfg memcache.Conf
 			targets = append(targets, []string{server})
 		}
 	}
-	sink := func(t []string) *memcache.Sink {
-		cfg.Targets = t
+	sink := func(t []string, second bool) *memcache.Sink {
+		cfg.Targets, cfg.Second = t, second
 		s := memcache.New(cfg)
 		d.sinks = append(d.sinks, s)
 		return s
 	}
 	for _, t := range targets {
-		conn := pipeline.Connection{Sink: sink(t)}
+		conn := pipeline.Connection{Sink: sink(t, false)}
 		for _, after := range c.RedeleteAfter {
-			conn.Seconds = append(conn.Seconds, pipeline.Second{After: after, Sink: sink(t)})
+			conn.Seconds = append(conn.Seconds, pipeline.Second{After: after, Sink: sink(t, true)})
 		}
 		cluster.Connections = append(cluster.Connections, conn)
 	}

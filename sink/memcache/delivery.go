@@ -20,8 +20,10 @@ import (
 type flight struct {
 	batch batcher.Batch // from the log
 	retry []*refusedKey // or these
-	// refused are the commands of batch that were refused for now.
+	// refused are the commands of batch that were refused for now; aside is how many
+	// were for good.
 	refused []*refusedKey
+	aside   int
 	conn    mcconn.Batch
 	done    bool // all answers are there
 }
@@ -129,12 +131,24 @@ func (d *delivery) send(ctx context.Context) error {
 		if err := d.throttle(ctx, f.batch.Len()); err != nil {
 			return err
 		}
-		d.sink.counters.batches.Inc()
 		f.conn.Wire, f.conn.N, f.conn.Owner = f.batch.Wire, f.batch.Len(), f
-		if err := d.conn.Send(ctx, &f.conn); err != nil {
+		if err := d.write(ctx, &f.conn); err != nil {
 			return err
 		}
 	}
+}
+
+// write sends a batch, and counts it.
+func (d *delivery) write(ctx context.Context, b *mcconn.Batch) error {
+	c, n := &d.sink.counters, b.N
+	c.inFlight.Add(float64(n)) // before its answers can come
+	if err := d.conn.Send(ctx, b); err != nil {
+		c.inFlight.Sub(float64(n))
+		return err
+	}
+	c.batches.Inc()
+	c.sizes.Observe(int64(n), 1)
+	return nil
 }
 
 // maxKeys is how many keys a batch may have so that the limiter lets it through;
@@ -172,7 +186,7 @@ func (d *delivery) take(ctx context.Context) (*flight, error) {
 // next fills the flight from the log, or fails with errDue when there are refused
 // keys to be looked at before there is anything: one is due, or has just been refused.
 func (d *delivery) next(ctx context.Context, f *flight, wait time.Duration, encode batcher.Encoder) error {
-	f.retry, f.done = nil, false
+	f.retry, f.done, f.aside = nil, false, 0
 	until := d.until
 	if wait > 0 {
 		var cancel context.CancelFunc
@@ -240,8 +254,11 @@ func (d *delivery) acknowledge() error {
 			return err
 		}
 		now := time.Now()
+		if !d.sink.cfg.Second {
+			d.sink.counters.delivered(delayOf(&f.batch), f.batch.Len()-len(f.refused)-f.aside, now.UnixMicro())
+		}
 		for i, k := range f.refused {
-			k.held = held
+			k.held, k.delay = held, delayOf(&f.batch)
 			d.refuse(k, now)
 			f.refused[i] = nil
 		}
@@ -314,7 +331,7 @@ func (d *delivery) sendAgain(ctx context.Context, f *flight, keys []*refusedKey)
 		f.conn.Wire = append(f.conn.Wire, k.command...)
 	}
 	d.sink.counters.retried.Add(float64(len(keys)))
-	if err := d.conn.Send(ctx, &f.conn); err != nil {
+	if err := d.write(ctx, &f.conn); err != nil {
 		d.putBack(keys)
 		return err
 	}
@@ -352,6 +369,7 @@ func (d *delivery) answered(b *mcconn.Batch) error {
 		return errors.New("a batch came back that was not sent")
 	}
 	c := &d.sink.counters
+	c.inFlight.Sub(float64(b.N))
 	c.deleted.Add(float64(b.Deleted))
 	c.notFound.Add(float64(b.NotFound))
 	d.mu.Lock()
@@ -364,6 +382,7 @@ func (d *delivery) answered(b *mcconn.Batch) error {
 	for _, r := range b.Refused {
 		command := f.batch.Command(r.Index)
 		if r.Kind == mcproto.ClientError {
+			f.aside++
 			d.sink.setKeyAside(keyOf(command), r.Message)
 			continue
 		}
@@ -389,6 +408,8 @@ func (d *delivery) answeredAgain(f *flight, b *mcconn.Batch) {
 				continue
 			}
 			d.sink.setKeyAside(keyOf(k.command), r.Message)
+		} else if !d.sink.cfg.Second {
+			d.sink.counters.delivered(k.delay, 1, now.UnixMicro())
 		}
 		k.held.Resolve(1)
 	}
@@ -402,6 +423,7 @@ func (d *delivery) answeredAgain(f *flight, b *mcconn.Batch) {
 // sends or receives any more.
 func (d *delivery) abandon() {
 	for _, b := range d.conn.Unanswered() {
+		d.sink.counters.inFlight.Sub(float64(b.N))
 		if f, ok := b.Owner.(*flight); ok && f.retry != nil {
 			d.putBack(f.retry)
 		}

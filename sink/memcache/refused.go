@@ -17,6 +17,7 @@ const (
 type refusedKey struct {
 	command []byte
 	held    *batcher.Refused // what the position waits for
+	delay   delay
 	due     time.Time
 	wait    time.Duration
 }

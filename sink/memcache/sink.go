@@ -26,6 +26,9 @@ type Config struct {
 	// suffices: the next takes over when one fails. A cluster of plain servers,
 	// each of which is to get every delete, takes a Sink for each.
 	Targets []string
+	// Second: what is delivered was delivered before, some time ago, so that how late it
+	// is says nothing.
+	Second bool
 	// Servers: the targets are servers and not routers, for the log.
 	Servers bool
 	// Protocol is meta, text or, as its zero value, to be asked for.
@@ -203,6 +206,7 @@ func (s *Sink) dial(ctx context.Context) (*mcconn.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.counters.made.Inc()
 	if s.cfg.Protocol == mcconn.Auto {
 		s.cfg.Logger.Info("connected", s.kind(), conn.Address(), "protocol", conn.Protocol().String(), "version", conn.Version())
 	} else {
