@@ -30,6 +30,7 @@ type dump struct {
 	format    format
 	described bool          // a format description has been read
 	read      *atomic.Int64 // counts bytes
+	heard     *atomic.Int64 // when something came, in microseconds since 1970
 	skim      func(h header, head []byte) bool
 	large     []byte // an event that spans packets, or the head of one walked over
 }
@@ -40,7 +41,7 @@ const maxPacket = 1<<24 - 1
 func newDump(conn net.Conn, name string, silence time.Duration) *dump {
 	d := &dump{conn: conn, name: name, silence: silence}
 	d.buffer = newBuffer(d)
-	d.read = new(atomic.Int64)
+	d.read, d.heard = new(atomic.Int64), new(atomic.Int64)
 	// Packets are numbered from the command on.
 	d.sequence = 1
 	return d
@@ -52,7 +53,10 @@ func (d *dump) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := d.conn.Read(p)
-	d.read.Add(int64(n))
+	if n > 0 {
+		d.read.Add(int64(n))
+		d.heard.Store(time.Now().UnixMicro())
+	}
 	if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 		err = &SilenceError{Source: d.name, After: d.silence}
 	}

@@ -40,7 +40,8 @@ type LiveConfig struct {
 	// Connected, if set, is called after each connect, before the dump starts, with
 	// what the server says of itself; its error ends the reading.
 	Connected func(*Settings) error
-	Logger    *slog.Logger
+	Metrics   *Metrics     // nil: not counted
+	Logger    *slog.Logger // nil: discarded
 }
 
 // Live reads a server's log as a replica does, over one dump connection at a
@@ -61,7 +62,7 @@ type Live struct {
 	// byPlace: the next dump is asked for by file and offset, though there are GTIDs.
 	byPlace bool
 	current atomic.Int32 // index into cfg.Servers
-	tailing atomic.Bool  // a dump delivers
+	watched
 	// sqlMode and charset are the defaults of the server that is read.
 	sqlMode, charset string
 	// redefined is what has been found of changed definitions; of the goroutine in Run.
@@ -93,6 +94,9 @@ func NewLive(cfg LiveConfig) *Live {
 	}
 	if l.cfg.Logger == nil {
 		l.cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if l.cfg.Metrics == nil {
+		l.cfg.Metrics = NewMetrics(nil)
 	}
 	l.worked = cfg.Patient
 	return l
@@ -150,6 +154,8 @@ func (l *Live) Run(ctx context.Context, pos *Position, h Handler) error {
 		if err := p.reset(); err != nil {
 			return err
 		}
+		l.cfg.Metrics.lost.Inc()
+		l.lost.Store(&loss{lost.err, time.Now()})
 		address := l.Server().Address
 		l.next()
 		lines := []any{"source", address, "position", pos.String(), "error", lost.err}
@@ -192,6 +198,7 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 		return err
 	}
 	l.sqlMode, l.charset = settings.SQLMode, settings.Charset
+	l.version.Store(&settings.Version)
 	if l.cfg.Connected != nil {
 		if err := l.cfg.Connected(settings); err != nil {
 			return err
@@ -210,7 +217,7 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
 	d := newDump(raw, cfg.Address, 2*l.heartbeat+time.Second)
-	d.skim, d.read = p.skim, &l.read
+	d.skim, d.read, d.heard = p.skim, &l.read, &l.heard
 	d.offset = pos.Offset
 	r := &liveReading{
 		live: l, dump: d, parser: p, pos: pos, id: settings.ID, retry: retry,
@@ -374,6 +381,7 @@ func (r *liveReading) run() error {
 			r.live.worked = true
 			r.live.tailing.Store(true)
 			r.live.delivered++
+			r.live.cfg.Metrics.made.Inc()
 			r.retry.Reset()
 		}
 	}

@@ -120,6 +120,13 @@ func (v *Vec) Of(value string) *Histogram {
 	return h
 }
 
+// Forget removes the histogram of a value, which nobody is to observe with any more.
+func (v *Vec) Forget(value string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.all, value)
+}
+
 // Describe implements prometheus.Collector.
 func (v *Vec) Describe(out chan<- *prometheus.Desc) { out <- v.desc }
 

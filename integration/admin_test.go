@@ -71,6 +71,28 @@ func TestMetricsCountWhatIsReadAndDeleted(t *testing.T) {
 		await(t, "the answers are counted", func() bool {
 			return daemon.metric(t, deleted) == hits+30 && daemon.metric(t, notFound) == misses+20
 		})
+		for _, name := range []string{
+			"mcsqueal_commit_to_read_seconds_count", "mcsqueal_read_to_visible_seconds_count",
+			`mcsqueal_batch_deletes_count{cluster="east"}`, `mcsqueal_connections_total{cluster="east"}`, "mcsqueal_source_tailing",
+			"mcsqueal_source_connections_total", "mcsqueal_log_capacity_bytes", "mcsqueal_newest_commit_timestamp_seconds", "mcsqueal_source_heard_timestamp_seconds",
+		} {
+			if daemon.metric(t, name) == 0 {
+				t.Errorf("%s is 0", name)
+			}
+		}
+		for _, name := range []string{"visible", "commit"} {
+			name = "mcsqueal_" + name + `_to_acknowledged_seconds`
+			if n := daemon.metric(t, name+`_count{cluster="east"}`); n != hits+misses+50 {
+				t.Errorf("%s counts %v deletes, want %v", name, n, hits+misses+50)
+			}
+			// MariaDB tells whole seconds only.
+			if late := daemon.metric(t, name+`_sum{cluster="east"}`) / (hits + misses + 50); late <= 0 || late > 30 {
+				t.Errorf("deletes come %v s late by %s", late, name)
+			}
+		}
+		if n := daemon.metric(t, `mcsqueal_deletes_in_flight{cluster="east"}`); n != 0 {
+			t.Errorf("%v deletes are in flight, want none: all are answered", n)
+		}
 		// Others write to the same server.
 		if now := daemon.metric(t, "mcsqueal_keys_read_total"); now < read+50 {
 			t.Errorf("%v keys were read, and %v before: want 50 more", now, read)

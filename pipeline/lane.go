@@ -55,9 +55,7 @@ type lane struct {
 	mu       sync.Mutex        // guards what follows
 	cursors  []*batcher.Cursor // the first, then the seconds'; nil between streams
 	position binlog.Position   // between streams
-	// What the lag was when the last stream was left.
-	oldest  int64
-	refused int
+	lagged   batcher.Lag       // when the last stream was left
 }
 
 // at is how far the lane has acknowledged.
@@ -103,6 +101,7 @@ func (l *lane) run(ctx context.Context) error {
 		case ctx.Err() != nil, err == nil && p.reading.Err() != nil:
 			return nil //nolint:nilerr // whoever ended the context knows why
 		case errors.Is(err, batcher.ErrFellOut):
+			p.cfg.Metrics.behind.WithLabelValues(l.cluster.Name).Inc()
 			logger.Warn("a whole Log behind the others: it goes on from its own position", "position", l.at().String())
 		case errors.Is(err, errJoin):
 			logger.Info("caught up; joining the main reading", "position", l.at().String())
@@ -259,10 +258,10 @@ func (l *lane) enter(s *stream) ([]*batcher.Cursor, error) {
 // leave gives the cursors back. The position is what all of them have.
 func (l *lane) leave() {
 	at := l.at()
-	oldest, refused := l.lag()
+	lag := l.lag()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.oldest, l.refused = oldest, refused
+	l.lagged = lag
 	for i := len(l.cursors) - 1; i >= 0; i-- {
 		l.cursors[i].Close()
 	}

@@ -3,18 +3,24 @@ package pipeline
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mcsqueal/mcsqueal/extract"
+	"github.com/mcsqueal/mcsqueal/histogram"
 )
 
-// Metrics counts what is read. The sinks count what is delivered.
+// Metrics counts what is read, and what becomes of clusters. The sinks count what is
+// delivered; Lags tells what can only be asked. docs/metrics.md has them all.
 type Metrics struct {
-	transactions, keys, textless, pauses, hurried prometheus.Counter
-	warnings, gaps                                *prometheus.CounterVec
-	refusedTags                                   map[extract.Reason]prometheus.Counter
-	untagged, rowless, unserved                   *tableCounter
+	transactions, keys, textless, pauses, hurried, unsaved prometheus.Counter
+	warnings, gaps, behind                                 *prometheus.CounterVec
+	refusedTags                                            map[extract.Reason]prometheus.Counter
+	untagged, rowless, unserved                            *tableCounter
+	sinceCommit, sinceRead                                 *histogram.Histogram
+	saved                                                  prometheus.Gauge
+	newest                                                 atomic.Int64 // commit, in microseconds since 1970
 }
 
 // NewMetrics makes the metrics and registers them at r, unless r is nil.
@@ -35,6 +41,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		textless:     counter("rows_without_text_total", "Row events whose statement's text is not in the log, so that its tags are not seen."),
 		pauses:       counter("reading_pauses_total", "Times the dump was closed because the Log was full."),
 		hurried:      counter("redeletes_hurried_total", "Times second deletes had to leave before their delay was over, because the Log was too short for it."),
+		unsaved:      counter("checkpoint_failures_total", "Times the checkpoint could not be saved; delivery goes on."),
+		sinceCommit: histogram.New(r, "mcsqueal_commit_to_read_seconds",
+			"From a commit, by the source's clock, to the reading of its first event, for each transaction of the main reading.", histogram.Seconds(), "").Of(""),
+		sinceRead: histogram.New(r, "mcsqueal_read_to_visible_seconds",
+			"From the reading of a transaction to when everybody can read it on the source, for each transaction of the main reading; none with visibility off.", histogram.Seconds(), "").Of(""),
+		saved: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "mcsqueal", Name: "checkpoint_saved_timestamp_seconds",
+			Help: "When the checkpoint was last saved, in seconds since 1970; 0: not since the start. It is saved when a position has moved.",
+		}),
 		warnings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "mcsqueal", Name: "log_warnings_total",
 			Help: "Things in the log that may have carried keys and could not be read as such, by kind.",
@@ -47,6 +62,16 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Help: "Times the source no longer had what a cluster needed, or the keys of what it had could not be told, by cluster.",
 	}, []string{"cluster"})
 	register(m.gaps)
+	m.behind = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "mcsqueal", Name: "fallen_behind_total",
+		Help: "Times a cluster's connection was a whole Log behind the others and went on from its own position, by cluster.",
+	}, []string{"cluster"})
+	register(m.behind)
+	register(m.saved)
+	register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "mcsqueal", Name: "newest_commit_timestamp_seconds",
+		Help: "When the newest transaction that was read was committed, by the source's clock, in seconds since 1970; 0: none was read yet. It stands still while nobody commits.",
+	}, func() float64 { return seconds(m.newest.Load()) }))
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "mcsqueal", Name: "tags_refused_total",
 		Help: "What was meant as a key in a tag, or made by a rule, and was not taken for one, by reason.",
@@ -70,6 +95,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // any more.
 func (m *Metrics) Forget(cluster string) {
 	m.gaps.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+	m.behind.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+}
+
+// of makes what is told of a cluster known, so that it is told before it moves.
+func (m *Metrics) of(cluster string) {
+	m.gaps.WithLabelValues(cluster)
+	m.behind.WithLabelValues(cluster)
 }
 
 // maxTables is how many tables a metric has a label for, each.

@@ -137,6 +137,7 @@ func New(cfg Config) (*Pipeline, error) {
 		private: make(map[*stream]struct{}), changed: make(chan struct{}),
 	}
 	for _, c := range cfg.Clusters {
+		cfg.Metrics.of(c.Name)
 		w := &cluster{Cluster: c}
 		for _, conn := range c.Connections {
 			w.lanes = append(w.lanes, &lane{pipeline: p, cluster: w, conn: conn, position: c.From.Clone()})
@@ -401,8 +402,10 @@ func (p *Pipeline) keep(positions map[string]binlog.Position) error {
 		return nil
 	}
 	if err := p.cfg.Save(positions); err != nil {
+		p.cfg.Metrics.unsaved.Inc()
 		return err
 	}
+	p.cfg.Metrics.saved.SetToCurrentTime()
 	for name, at := range positions {
 		p.saved[name] = at
 	}
@@ -424,7 +427,7 @@ func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error
 	}
 	source, visibility := p.cfg.Open()
 	log := batcher.NewLog(batcher.Config{Bytes: bytes, From: from, KeepSlowest: p.cfg.Together})
-	return &stream{
+	s := &stream{
 		pos: from.Clone(), visibility: visibility, private: private, lanes: make(map[*lane]struct{}),
 		reading: &reading{
 			source: source, log: log, w: log.Writer(), tags: tags, rules: rules, mendText: p.cfg.MendText,
@@ -432,5 +435,10 @@ func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error
 			visibility: visibility, metrics: p.cfg.Metrics, logger: p.cfg.Logger, read: &p.read,
 			wanted: p.cfg.Wanted, last: p.cfg.Last, impatient: p.cfg.Impatient,
 		},
-	}, nil
+	}
+	if !private {
+		// Those that catch up read what is old, which says nothing of the way's length.
+		s.sinceRead, s.reading.late.to, s.reading.newest = p.cfg.Metrics.sinceRead, p.cfg.Metrics.sinceCommit, &p.cfg.Metrics.newest
+	}
+	return s, nil
 }

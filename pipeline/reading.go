@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -90,7 +91,10 @@ type reading struct {
 	// keys and transactions are counted here, and told to others when idle.
 	keys, transactions int
 	read               *readCount
-	err                error // of key, for who cannot be told otherwise
+	late               lateness      // of transactions, when they are read
+	latest             int64         // commit time of the last transaction, in microseconds since 1970
+	newest             *atomic.Int64 // where it is told; nil: nowhere
+	err                error         // of key, for who cannot be told otherwise
 
 	onKey     func([]byte)
 	onRefused func(extract.Refusal)
@@ -201,6 +205,10 @@ func (r *reading) Begin(t *binlog.Transaction) error {
 	r.start = t.Start
 	if r.stale {
 		r.now, r.stale = time.Now().UnixMicro(), false
+	}
+	if t.Time != 0 {
+		r.late.add(r.now - t.Time)
+		r.latest = t.Time
 	}
 	r.seen.Reset()
 	r.textSeen, r.keyed, r.named, r.missing = false, false, false, nil
@@ -525,6 +533,10 @@ func (r *reading) count() {
 	r.read.add(r.transactions, r.keys)
 	r.writers.count()
 	r.keys, r.transactions = 0, 0
+	r.late.tell()
+	if r.newest != nil && r.latest != 0 {
+		r.newest.Store(r.latest)
+	}
 }
 
 // Warn implements binlog.Handler.

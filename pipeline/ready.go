@@ -23,6 +23,9 @@ const (
 	atGap
 )
 
+// doingNames are the values of the label state.
+var doingNames = [...]string{waiting: "waiting", inStep: "in_step", catchingUp: "catching_up", atGap: "gap"}
+
 func (d doing) String() string {
 	switch d {
 	case inStep:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/histogram"
 )
 
 // gathering collects what is pending, between the reading and the barrier.
@@ -15,6 +16,7 @@ type gathering struct {
 	mu      sync.Mutex
 	pending binlog.Pending // guarded by mu
 	seq     uint64         // of the newest transaction; guarded by mu
+	bursts  bursts         // of those that are pending; guarded by mu
 	// cancel ends the wait that is under way, if there is one; guarded by mu.
 	cancel context.CancelFunc
 	// more has a value when something has gathered.
@@ -39,6 +41,7 @@ func (g *gathering) add(seq uint64, t *binlog.Transaction, f binlog.File, read i
 	}
 	g.pending.File, g.pending.Start, g.pending.Read = f, t.Start, read
 	g.seq = seq
+	g.bursts.add(read)
 	return nil
 }
 
@@ -58,12 +61,15 @@ func (g *gathering) reach(seq uint64) {
 	}
 }
 
-// take hands over what has gathered, to be waited for until the context ends.
-func (g *gathering) take(ctx context.Context) (wait context.Context, p binlog.Pending, seq uint64) {
+// take hands over what has gathered, to be waited for until the context ends, and when
+// it was read.
+func (g *gathering) take(ctx context.Context, read *bursts) (wait context.Context, p binlog.Pending, seq uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p, seq = g.pending, g.seq
 	g.pending = binlog.Pending{}
+	read.n = copy(read.each[:], g.bursts.each[:g.bursts.n])
+	g.bursts.n = 0
 	wait, g.cancel = context.WithCancel(ctx)
 	return wait, p, seq
 }
@@ -74,6 +80,7 @@ func (g *gathering) drop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pending = binlog.Pending{}
+	g.bursts.n = 0
 	if g.cancel != nil {
 		g.cancel()
 	}
@@ -83,8 +90,9 @@ func (g *gathering) drop() {
 // the watermark.
 type stream struct {
 	reading    *reading
-	visibility *binlog.Visibility // nil: everything is visible
-	pos        binlog.Position    // where the reading is; its goroutine's
+	visibility *binlog.Visibility   // nil: everything is visible
+	sinceRead  *histogram.Histogram // nil: nobody wants to know how long that takes
+	pos        binlog.Position      // where the reading is; its goroutine's
 	// private: for lanes that catch up, not the main one.
 	private bool
 	// lanes are those served from here; guarded by the Pipeline's mu.
@@ -134,13 +142,14 @@ func (s *stream) watch(ctx context.Context) {
 	if err := barrier.Wait(ctx, &binlog.Pending{}); err != nil {
 		return
 	}
+	var read bursts
 	for {
 		select {
 		case <-g.more:
 		case <-ctx.Done():
 			return
 		}
-		wait, p, seq := g.take(ctx)
+		wait, p, seq := g.take(ctx, &read)
 		s.waits.Store(time.Now().UnixMicro())
 		err := barrier.Wait(wait, &p)
 		s.waits.Store(0)
@@ -153,5 +162,6 @@ func (s *stream) watch(ctx context.Context) {
 			continue
 		}
 		s.reading.log.SetVisible(seq)
+		read.tell(s.sinceRead, time.Now().UnixMicro())
 	}
 }

@@ -5,18 +5,10 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/mcsqueal/mcsqueal/admin"
 	"github.com/mcsqueal/mcsqueal/config"
 )
-
-// newRegistry has what every Go program says of itself.
-func newRegistry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
-}
 
 // adminServer is a daemon's listener; without a server there is none.
 type adminServer struct {

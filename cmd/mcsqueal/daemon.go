@@ -16,7 +16,6 @@ import (
 	"github.com/mcsqueal/mcsqueal/checkpoint"
 	"github.com/mcsqueal/mcsqueal/config"
 	"github.com/mcsqueal/mcsqueal/pipeline"
-	"github.com/mcsqueal/mcsqueal/sink/memcache"
 )
 
 // daemon is what stays from one configuration to the next: the lock on the state, what
@@ -28,14 +27,12 @@ import (
 //	                         it simply goes on
 type daemon struct {
 	*settings
-	logger   *slog.Logger
-	dir      string // state_dir
-	store    *checkpoint.Store
-	spool    *checkpoint.Spool
-	metrics  *prometheus.Registry
-	read     *pipeline.Metrics
-	sent     *memcache.Metrics
-	reloads  *reloadMetrics
+	logger  *slog.Logger
+	dir     string // state_dir
+	store   *checkpoint.Store
+	spool   *checkpoint.Spool
+	metrics *prometheus.Registry
+	daemonMetrics
 	service  *service
 	serverID uint32
 
@@ -58,8 +55,8 @@ type generation struct {
 // runDaemon tails and delivers to some of the configured clusters, or all; the others
 // keep their places.
 func runDaemon(ctx context.Context, s *settings, c *config.Config, clusters []config.Cluster) error {
-	d := &daemon{settings: s, logger: s.logger(c), metrics: newRegistry()}
-	d.read, d.sent, d.reloads = pipeline.NewMetrics(d.metrics), memcache.NewMetrics(d.metrics), newReloadMetrics(d.metrics)
+	d := &daemon{settings: s, logger: s.logger(c), metrics: prometheus.NewRegistry()}
+	d.daemonMetrics = newDaemonMetrics(d.metrics)
 	d.metrics.MustRegister(currentLags{d})
 	// A hangup must not end a daemon that has only just begun.
 	hangups, stop := s.env.hangupsOrNone()
@@ -126,6 +123,7 @@ func (d *daemon) prepare(ctx context.Context, c *config.Config, clusters []confi
 	if err := checkSource(ctx, g.src, c, places, d.logger); err != nil {
 		return nil, err
 	}
+	g.src.metrics = d.connections
 	warnAbout(g.src.settings, len(c.Tags) > 0, d.logger)
 	if err := probeActions(ctx, clusters, d.logger); err != nil {
 		return nil, err

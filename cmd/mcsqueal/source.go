@@ -22,6 +22,7 @@ type source struct {
 	settings   *binlog.Settings
 	visibility binlog.VisibilityConfig // its Mode is 0 for "off"
 	failover   time.Duration
+	metrics    *binlog.Metrics // nil: connections are not counted
 	logger     *slog.Logger
 	// live answers questions; readings have their own.
 	live *binlog.Live
@@ -114,6 +115,7 @@ func (s *source) tail(serverID uint32, c *config.Config) func() (pipeline.Source
 			cfg.ServerID = freshServerID()
 		}
 		main = false
+		cfg.Metrics = s.metrics
 		cfg.Patient = true // openSource has seen that the set-up is right
 		cfg.Connected = func(settings *binlog.Settings) error {
 			if err := settings.CheckText(); err != nil && len(c.Tags) > 0 {

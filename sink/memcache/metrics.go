@@ -99,7 +99,11 @@ func (c *counters) delivered(d delay, n int, now int64) {
 // Forget removes what is counted for a cluster that is no more. No Sink of it is at
 // work any more.
 func (m *Metrics) Forget(cluster string) {
-	for _, vec := range []*prometheus.CounterVec{m.deletes, m.batches, m.retries, m.lost} {
+	for _, vec := range []*prometheus.CounterVec{m.deletes, m.batches, m.retries, m.made, m.lost} {
 		vec.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+	}
+	m.inFlight.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+	for _, vec := range []*histogram.Vec{m.sizes, m.sinceVisible, m.sinceCommit} {
+		vec.Forget(cluster)
 	}
 }
