@@ -17,6 +17,9 @@ type Cluster struct {
 	Routers []string `yaml:"routers,omitempty" env:"expanded"`
 	// Servers are addresses of the caches themselves; each gets every delete.
 	Servers []string `yaml:"servers,omitempty" env:"expanded"`
+	// TLS secures the connections to the routers or servers, and to those of Flush.
+	// Default none.
+	TLS TLS `yaml:"tls"`
 	// Protocol is what is spoken to them. Default auto.
 	Protocol Protocol `yaml:"protocol"`
 	// Prefix is put before every key, as mcrouter's routing prefix /region/cluster/ or
@@ -65,6 +68,7 @@ const MaxKey = 250
 func DefaultCluster(name string) Cluster {
 	return Cluster{
 		Name:       name,
+		TLS:        TLS{Mode: TLSAuto},
 		Protocol:   ProtocolAuto,
 		Action:     Action{Kind: ActionDelete},
 		Window:     4,

@@ -104,6 +104,7 @@ rules:
 clusters:
   - name: "1"
     routers: ["[::1]:11211", /run/memcached.sock]
+    tls: {mode: verify, ca: c.pem, cert: d.pem, key: e.pem, server_name: f}
     protocol: meta
     prefix: /east/*/
     action: stale:30s
@@ -143,6 +144,7 @@ log: {level: debug, format: json}
 		Clusters: []Cluster{{
 			Name:          "1",
 			Routers:       []string{"[::1]:11211", "/run/memcached.sock"},
+			TLS:           TLS{Mode: TLSVerify, CA: "c.pem", Cert: "d.pem", Key: "e.pem", ServerName: "f"},
 			Protocol:      ProtocolMeta,
 			Prefix:        "/east/*/",
 			Action:        Action{Kind: ActionStale, For: 30 * time.Second},

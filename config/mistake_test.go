@@ -207,6 +207,12 @@ func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 			`m.yaml:1: clusters[0].routers[1]: "a:1" is there already; name each once`},
 		{"nothing to flush", "on_gap: flush\n" + cluster,
 			"m.yaml:3: clusters[0].flush: is missing, and on_gap is flush; list the cluster's cache servers, since a router need not pass flush_all on"},
+		{"TLS that is off and has authorities", cluster + "    tls: {mode: off, ca: ca.pem}\n",
+			"m.yaml:4: clusters[0].tls.mode: is off, and so no other field of tls is used; leave them out, or set mode to verify"},
+		{"TLS that nobody knows", cluster + "    tls:\n      mode: on\n",
+			`m.yaml:5: clusters[0].tls.mode: "on" is not known; write auto, verify, verify-ca, skip-verify or off`},
+		{"a cluster's socket's name", cluster + "    tls: {mode: verify}\n    flush: [/run/memcached.sock]\n",
+			"m.yaml:4: clusters[0].tls: through a socket there is no host whose name a certificate could bear; set server_name, or mode to verify-ca"},
 		{"a protocol", cluster + "    protocol: binary\n",
 			`m.yaml:4: clusters[0].protocol: "binary" is not known; write auto, meta or text`},
 		{"a prefix with a space", cluster + "    prefix: 'a b'\n",
@@ -256,6 +262,7 @@ func TestAValueThatNobodyWroteIsNamedByItsPath(t *testing.T) {
 	c.Clusters = []Cluster{{Name: "east", Servers: []string{"a:1"}, Action: Action{Kind: ActionDelete}, Timeout: 1, RefusedMax: 1}}
 	c.Visibility = Visibility{Mode: VisibilityDelay}
 	want := "visibility: \"delay:0s\" is not known; write auto, gtid, snapshot, delay:50ms or off\n" +
+		"clusters[0].tls.mode: \"\" is not known; write auto, verify, verify-ca, skip-verify or off\n" +
 		"clusters[0].protocol: \"\" is not known; write auto, meta or text\n" +
 		"clusters[0].window: is 0, and nothing could be sent; write 1 or more"
 	if err := c.Validate(); err == nil || err.Error() != want {

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// TLS secures the connections to the source. It never falls back: a server that
-// cannot do what the mode asks for is an error.
+// TLS secures the connections to the source, or to a cluster. It never falls back: a
+// server that cannot do what the mode asks for is an error.
 type TLS struct {
 	Mode TLSMode `yaml:"mode"` // default auto
 	// CA is a PEM file of the authorities to trust. Empty: the system's.
@@ -18,7 +18,7 @@ type TLS struct {
 	Cert string `yaml:"cert" env:"expanded"`
 	Key  string `yaml:"key" env:"expanded"`
 	// ServerName is the name the server's certificate must bear. Empty: the host of
-	// the URL.
+	// the URL or the address.
 	ServerName string `yaml:"server_name" env:"expanded"`
 }
 
@@ -28,8 +28,9 @@ type TLSMode string
 // The TLS modes. MySQL's names for the same are VERIFY_IDENTITY, VERIFY_CA, REQUIRED
 // and DISABLED; its PREFERRED, which falls back in silence, has no counterpart here.
 const (
-	// TLSAuto is off through a Unix socket or a loopback address when no other field
-	// of TLS is given, and verify everywhere else.
+	// TLSAuto is, for a source, off through a Unix socket or a loopback address when no
+	// other field of TLS is given, and verify everywhere else; for a cluster it is off
+	// when no other field is given, and else verify.
 	TLSAuto       TLSMode = "auto"
 	TLSVerify     TLSMode = "verify"      // encrypted; an authority vouches for the server's name
 	TLSVerifyCA   TLSMode = "verify-ca"   // encrypted; an authority vouches for the server, whatever its name
@@ -44,10 +45,18 @@ func (t TLS) given() bool {
 
 // ModeFor is the mode for a source: Mode, with TLSAuto decided.
 func (t TLS) ModeFor(u SourceURL) TLSMode {
+	return t.decided(u.Local())
+}
+
+// ModeForCaches is the mode for a cluster: Mode, with TLSAuto decided.
+func (t TLS) ModeForCaches() TLSMode { return t.decided(true) }
+
+// decided is the mode, TLSAuto being off where plain is usual and nothing else is given.
+func (t TLS) decided(plain bool) TLSMode {
 	switch {
 	case t.Mode != TLSAuto:
 		return t.Mode
-	case u.Local() && !t.given():
+	case plain && !t.given():
 		return TLSOff
 	default:
 		return TLSVerify
@@ -57,22 +66,31 @@ func (t TLS) ModeFor(u SourceURL) TLSMode {
 // Client reads the files and is the configuration of a client's connection to u,
 // or nil when ModeFor says off. TLS 1.2 is the least it speaks.
 func (t TLS) Client(u SourceURL) (*tls.Config, error) {
-	mode := t.ModeFor(u)
+	return t.client(t.ModeFor(u), u.Host, "the source's")
+}
+
+// ClientForCaches is Client for a cluster. Without a ServerName it has none: each
+// connection verifies the host that it is made to.
+func (t TLS) ClientForCaches() (*tls.Config, error) {
+	return t.client(t.ModeForCaches(), "", "the cluster's")
+}
+
+func (t TLS) client(mode TLSMode, host, whose string) (*tls.Config, error) {
 	if mode == TLSOff {
 		return nil, nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if c.ServerName == "" {
-		c.ServerName = u.Host
+		c.ServerName = host
 	}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
 		if err != nil {
-			return nil, fmt.Errorf("read the authorities of the source's certificate: %w", err)
+			return nil, fmt.Errorf("read the authorities of %s certificates: %w", whose, err)
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read the authorities of the source's certificate: %s holds no certificate in PEM form", t.CA)
+			return nil, fmt.Errorf("read the authorities of %s certificates: %s holds no certificate in PEM form", whose, t.CA)
 		}
 	}
 	if t.Cert != "" {

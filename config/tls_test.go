@@ -222,13 +222,49 @@ func TestTLSSaysWhichFileItCouldNotUse(t *testing.T) {
 		settings TLS
 		want     string
 	}{
-		{TLS{CA: "/nonexistent"}, "read the authorities of the source's certificate: open /nonexistent: no such file or directory"},
-		{TLS{CA: garbage}, "read the authorities of the source's certificate: " + garbage + " holds no certificate in PEM form"},
+		{TLS{CA: "/nonexistent"}, "read the authorities of the source's certificates: open /nonexistent: no such file or directory"},
+		{TLS{CA: garbage}, "read the authorities of the source's certificates: " + garbage + " holds no certificate in PEM form"},
 		{TLS{Cert: trusted.path, Key: "/nonexistent"}, "read the client certificate " + trusted.path + " and its key /nonexistent: open /nonexistent: no such file or directory"},
 	} {
 		test.settings.Mode = TLSVerify
 		if _, err := test.settings.Client(SourceURL{Host: "db", Port: 3306}); err == nil || err.Error() != test.want {
 			t.Errorf("got %v, want %s", err, test.want)
 		}
+	}
+}
+
+// A cluster is reached in the clear unless something is said about TLS; each connection
+// verifies the host that it is made to.
+func TestTLSToCachesIsWhatWasAskedFor(t *testing.T) {
+	a := newAuthority(t)
+	_, _, cert, key := a.issue(t, "client", &x509.Certificate{})
+	for _, test := range []struct {
+		name string
+		tls  TLS
+		mode TLSMode
+	}{
+		{"nothing said", TLS{Mode: TLSAuto}, TLSOff},
+		{"authorities", TLS{Mode: TLSAuto, CA: a.path}, TLSVerify},
+		{"a client's certificate", TLS{Mode: TLSAuto, Cert: cert, Key: key}, TLSVerify},
+		{"asked for", TLS{Mode: TLSVerify}, TLSVerify},
+		{"off", TLS{Mode: TLSOff}, TLSOff},
+		{"any", TLS{Mode: TLSSkipVerify}, TLSSkipVerify},
+	} {
+		if got := test.tls.ModeForCaches(); got != test.mode {
+			t.Errorf("%s: mode %s, want %s", test.name, got, test.mode)
+		}
+		c, err := test.tls.ClientForCaches()
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", test.name, err)
+		case (c == nil) != (test.mode == TLSOff):
+			t.Errorf("%s: got %v", test.name, c)
+		case c != nil && (c.InsecureSkipVerify != (test.mode == TLSSkipVerify) || c.ServerName != "" || (c.RootCAs != nil) != (test.tls.CA != "")):
+			t.Errorf("%s: skips verification: %v; name %q", test.name, c.InsecureSkipVerify, c.ServerName)
+		}
+	}
+	const want = "read the authorities of the cluster's certificates: open /nonexistent: no such file or directory"
+	if _, err := (TLS{Mode: TLSAuto, CA: "/nonexistent"}).ClientForCaches(); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -119,24 +119,31 @@ func (v *validator) source() {
 			v.wrong(path, "is %s, the first is %s; a position in the log of one means nothing to the other", u.Flavor, first.Flavor)
 		}
 		if mode := s.TLS.ModeFor(u); u.Socket != "" && mode == TLSVerify && s.TLS.ServerName == "" {
-			v.wrong("source.tls", "through a socket there is no host whose name a certificate could bear; set server_name, or mode to verify-ca")
+			v.wrong("source.tls", noNameToVerify)
 		}
 	}
 	if s.FailoverWait < 0 {
 		v.wrong("source.failover_wait", "is %s; write 0s or more", s.FailoverWait)
 	}
-	word(v, "source.tls.mode", s.TLS.Mode, TLSAuto, TLSVerify, TLSVerifyCA, TLSSkipVerify, TLSOff)
+	v.tls("source.tls", s.TLS)
+}
+
+// tls is what the fields of a TLS say of each other.
+func (v *validator) tls(at string, t TLS) {
+	word(v, at+".mode", t.Mode, TLSAuto, TLSVerify, TLSVerifyCA, TLSSkipVerify, TLSOff)
 	switch {
-	case s.TLS.Mode == TLSOff && s.TLS.given():
-		v.wrong("source.tls.mode", "is off, and so no other field of tls is used; leave them out, or set mode to verify")
-	case s.TLS.Mode == TLSSkipVerify && s.TLS.CA != "":
-		v.wrong("source.tls.mode", "is skip-verify, and so ca is not used; leave it out, or set mode to verify-ca")
-	case s.TLS.Cert != "" && s.TLS.Key == "":
-		v.wrong("source.tls.cert", "has no key; set key to the file of its private key")
-	case s.TLS.Cert == "" && s.TLS.Key != "":
-		v.wrong("source.tls.key", "has no certificate; set cert to the file of its certificate")
+	case t.Mode == TLSOff && t.given():
+		v.wrong(at+".mode", "is off, and so no other field of tls is used; leave them out, or set mode to verify")
+	case t.Mode == TLSSkipVerify && t.CA != "":
+		v.wrong(at+".mode", "is skip-verify, and so ca is not used; leave it out, or set mode to verify-ca")
+	case t.Cert != "" && t.Key == "":
+		v.wrong(at+".cert", "has no key; set key to the file of its private key")
+	case t.Cert == "" && t.Key != "":
+		v.wrong(at+".key", "has no certificate; set cert to the file of its certificate")
 	}
 }
+
+const noNameToVerify = "through a socket there is no host whose name a certificate could bear; set server_name, or mode to verify-ca"
 
 // minLog is enough for a few hundred of the longest keys and what is kept with them.
 const minLog = 64 * KiB
@@ -284,6 +291,12 @@ func (v *validator) cluster(at string, i int, cluster Cluster) {
 	v.addresses(at+".flush", cluster.Flush)
 	if v.config.OnGap == OnGapFlush && len(cluster.FlushServers()) == 0 {
 		v.wrong(at+".flush", "is missing, and on_gap is flush; list the cluster's cache servers, since a router need not pass flush_all on")
+	}
+	v.tls(at+".tls", cluster.TLS)
+	socket := func(address string) bool { return strings.HasPrefix(address, "/") }
+	if cluster.TLS.ModeForCaches() == TLSVerify && cluster.TLS.ServerName == "" &&
+		(slices.ContainsFunc(cluster.Addresses(), socket) || slices.ContainsFunc(cluster.Flush, socket)) {
+		v.wrong(at+".tls", noNameToVerify)
 	}
 	v.keys(at, cluster)
 	v.timing(at, cluster)

@@ -98,14 +98,22 @@ func connect(ctx context.Context, config Config) (*Conn, error) {
 	raw := &patient{Conn: conn, timeout: config.Timeout, born: time.Now()}
 	var stream net.Conn = raw
 	if config.TLS != nil {
-		secure := tls.Client(raw, verifying(config.TLS, config.Address))
-		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = raw.Close() // the handshake's error is the one that tells
-			return nil, fmt.Errorf("TLS handshake: %w", bare(err))
+		if stream, err = Secure(ctx, raw, config.TLS, config.Address); err != nil {
+			return nil, err
 		}
-		stream = secure
 	}
 	return newConn(config, raw, stream), nil
+}
+
+// Secure speaks TLS on a connection to address, whose host is verified unless config has
+// a ServerName. If it fails, the connection is closed.
+func Secure(ctx context.Context, conn net.Conn, config *tls.Config, address string) (net.Conn, error) {
+	secure := tls.Client(conn, verifying(config, address))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // the handshake's error is the one that tells
+		return nil, fmt.Errorf("TLS handshake: %w", bare(err))
+	}
+	return secure, nil
 }
 
 // verifying is config with a name to verify: that of address, unless it has one.

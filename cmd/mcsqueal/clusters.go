@@ -32,25 +32,33 @@ func (d *delivery) setAside() (n uint64) {
 	return n
 }
 
-// deliverTo makes the sinks of the clusters. from gives each its position; limit, if
-// set, bounds all together.
-func deliverTo(clusters []config.Cluster, from func(name string) binlog.Position, match *regexp.Regexp, limit *rate.Limiter, metrics *memcache.Metrics, logger *slog.Logger) *delivery {
+// deliverTo makes the sinks of the clusters. All begin at from; limit, if set, bounds all
+// together.
+func deliverTo(clusters []config.Cluster, from binlog.Position, match *regexp.Regexp, limit *rate.Limiter, metrics *memcache.Metrics, logger *slog.Logger) (*delivery, error) {
 	d := &delivery{}
 	for _, c := range clusters {
-		cfg := sinkConfig(c)
+		cfg, err := sinkConfig(c)
+		if err != nil {
+			return nil, err
+		}
 		if match != nil {
 			cfg.Match = append(cfg.Match, match)
 		}
 		cfg.Rate, cfg.Metrics, cfg.Logger = limit, metrics, logger
-		d.add(c, from(c.Name), cfg)
+		d.add(c, from, cfg)
 	}
-	return d
+	return d, nil
 }
 
-// sinkConfig is what the configuration says of a cluster's sinks, without targets.
-func sinkConfig(c config.Cluster) memcache.Config {
+// sinkConfig is what the configuration says of a cluster's sinks, without targets. It
+// fails where a file for TLS cannot be read.
+func sinkConfig(c config.Cluster) (memcache.Config, error) {
+	secure, err := c.TLS.ClientForCaches()
+	if err != nil {
+		return memcache.Config{}, usageError{fmt.Errorf("cluster %s: %w", c.Name, err)}
+	}
 	cfg := memcache.Config{
-		Cluster: c.Name, Prefix: c.Prefix, Protocol: protocol(c.Protocol),
+		Cluster: c.Name, Prefix: c.Prefix, Protocol: protocol(c.Protocol), TLS: secure,
 		Window: c.Window, Timeout: c.Timeout, Linger: c.Linger, RefusedMax: c.RefusedMax,
 	}
 	if m := matcher(c); m != nil {
@@ -63,7 +71,7 @@ func sinkConfig(c config.Cluster) memcache.Config {
 		cfg.Holdoff = c.Action.For
 	case config.ActionDelete:
 	}
-	return cfg
+	return cfg, nil
 }
 
 // probeActions tries what the clusters' actions ask for. A server that does not
@@ -77,9 +85,12 @@ func probeActions(ctx context.Context, clusters []config.Cluster, logger *slog.L
 		if c.Action.Kind == config.ActionStale {
 			logger.Warn("action stale: readers that use plain get on stock memcached still see the old value, unmarked, until it expires; only meta readers see that it is stale", "cluster", c.Name)
 		}
-		cfg := sinkConfig(c)
-		cfg.Targets = append(c.Routers[:len(c.Routers):len(c.Routers)], c.Servers...)
-		err := memcache.Probe(ctx, cfg)
+		cfg, err := sinkConfig(c)
+		if err != nil {
+			return err
+		}
+		cfg.Targets = c.Addresses()
+		err = memcache.Probe(ctx, cfg)
 		if errors.Is(err, memcache.ErrNotHonoured) {
 			return usageError{fmt.Errorf("cluster %s: action %s: %w", c.Name, c.Action, err)}
 		}
@@ -100,7 +111,7 @@ func (d *delivery) add(c config.Cluster, from binlog.Position, cfg memcache.Conf
 		cluster.Limit = cfg.Rate
 	}
 	if flush := c.FlushServers(); len(flush) > 0 {
-		cluster.Flush = func(ctx context.Context) error { return memcache.Flush(ctx, flush, c.Timeout) }
+		cluster.Flush = func(ctx context.Context) error { return memcache.Flush(ctx, flush, c.Timeout, cfg.TLS) }
 	}
 	targets := [][]string{c.Routers}
 	if len(c.Servers) > 0 {

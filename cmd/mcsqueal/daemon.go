@@ -49,6 +49,7 @@ type generation struct {
 	fresh map[string]binlog.Position
 	// retired are the clusters in the checkpoint that the configuration lacks.
 	retired  []string
+	delivery *delivery
 	pipeline *pipeline.Pipeline
 }
 
@@ -132,6 +133,9 @@ func (d *daemon) prepare(ctx context.Context, c *config.Config, clusters []confi
 	if err != nil {
 		return nil, err
 	}
+	if g.delivery, err = deliverTo(clusters, binlog.Position{}, nil, nil, d.sent, d.logger); err != nil {
+		return nil, err
+	}
 	for name, at := range from {
 		if _, ok := saved.Clusters[name]; !ok {
 			g.fresh[name] = at
@@ -161,14 +165,15 @@ func (d *daemon) begin(g *generation) error {
 	if err := d.spool.Rewind(slices.Concat(others, slices.Collect(maps.Values(from)))); err != nil {
 		return err
 	}
-	delivery := deliverTo(g.clusters, func(name string) binlog.Position { return from[name] }, nil, nil, d.sent, d.logger)
-	if g.config.OnGap != config.OnGapFlush {
-		for i := range delivery.clusters {
-			delivery.clusters[i].Flush = nil
+	for i := range g.delivery.clusters {
+		c := &g.delivery.clusters[i]
+		c.From = from[c.Name]
+		if g.config.OnGap != config.OnGapFlush {
+			c.Flush = nil
 		}
 	}
 	p, err := pipeline.New(tailing(g.src, g.config, pipeline.Config{
-		Open: g.src.tail(d.serverID, g.config), Clusters: delivery.clusters, Save: d.store.Save, Spool: d.spool, Unserved: others, Logger: d.logger,
+		Open: g.src.tail(d.serverID, g.config), Clusters: g.delivery.clusters, Save: d.store.Save, Spool: d.spool, Unserved: others, Logger: d.logger,
 		Metrics: d.read,
 		Prepared: func(ctx context.Context, at binlog.Position) error {
 			return g.src.live.Prepared(ctx, at, d.spool.XIDs())

@@ -122,7 +122,10 @@ func replay(ctx context.Context, s *settings, f *replayFlags) error {
 		if err := probeActions(ctx, clusters, logger); err != nil {
 			return err
 		}
-		d = deliverTo(once(clusters), func(string) binlog.Position { return r.start }, match, limit, memcache.NewMetrics(nil), logger)
+		d, err = deliverTo(once(clusters), r.start, match, limit, memcache.NewMetrics(nil), logger)
+		if err != nil {
+			return err
+		}
 	}
 	p.Together = true
 	p.Clusters, p.Tags, p.Rules, p.LogBytes, p.Logger = d.clusters, c.Tags, rulesOf(c), int64(c.LogBytes), logger

@@ -23,6 +23,8 @@ type MemcachedConfig struct {
 	Old bool
 	// UDP has it also answer datagrams, on the port of the same number.
 	UDP bool
+	// Cert and Key, if set, are PEM files with which it also speaks TLS, at SecureAddr.
+	Cert, Key string
 	// Args are options for the server, "-m", "1024" for example. They come after
 	// the usual ones and so override them.
 	Args []string
@@ -44,7 +46,14 @@ type ProxyConfig struct {
 type Memcached struct {
 	*Instance
 	client *memcache.Client
+	secure bool
 }
+
+// SecureAddr is host:port on which the instance speaks TLS, if it was told to: the same
+// port of another loopback address.
+func (m *Memcached) SecureAddr() string { return net.JoinHostPort(secureHost, strconv.Itoa(m.port)) }
+
+const secureHost = "127.0.0.2"
 
 // StartMemcached starts a memcached and returns when it answers. Where it is not
 // installed the error is a [*MissingError]. The caller closes it.
@@ -53,7 +62,11 @@ func StartMemcached(ctx context.Context, c MemcachedConfig) (*Memcached, error) 
 	if c.Old {
 		k = KindMemcachedOld
 	}
-	return startMemcached(ctx, k, c.UDP, func(string) ([]string, error) { return c.Args, nil })
+	args := c.Args
+	if c.Cert != "" {
+		args = append([]string{"-Z", "-o", "ssl_chain_cert=" + c.Cert + ",ssl_key=" + c.Key}, args...)
+	}
+	return startMemcached(ctx, k, c.UDP, c.Cert != "", func(string) ([]string, error) { return args, nil })
 }
 
 // MccacheConfig says which mccache to run, and how.
@@ -87,7 +100,7 @@ func StartProxy(ctx context.Context, c ProxyConfig) (*Memcached, error) {
 	if len(c.Backends) == 0 {
 		return nil, errors.New("start a proxy: it needs at least one backend")
 	}
-	return startMemcached(ctx, KindMemcached, false, func(dir string) ([]string, error) {
+	return startMemcached(ctx, KindMemcached, false, false, func(dir string) ([]string, error) {
 		file := filepath.Join(dir, "routes.lua")
 		if err := os.WriteFile(file, []byte(c.routes()), 0o600); err != nil {
 			return nil, fmt.Errorf("write the proxy's routes: %w", err)
@@ -115,7 +128,7 @@ func (c ProxyConfig) routes() string {
 		"routes{ default = route_direct{ child = \"main\" } }\n"
 }
 
-func startMemcached(ctx context.Context, k Kind, udp bool, extra func(dir string) ([]string, error)) (*Memcached, error) {
+func startMemcached(ctx context.Context, k Kind, udp, secure bool, extra func(dir string) ([]string, error)) (*Memcached, error) {
 	if err := Missing(k); err != nil {
 		return nil, err
 	}
@@ -127,7 +140,7 @@ func startMemcached(ctx context.Context, k Kind, udp bool, extra func(dir string
 	if err != nil {
 		return nil, err
 	}
-	m := &Memcached{Instance: &Instance{kind: k, dir: dir, remove: remove}}
+	m := &Memcached{Instance: &Instance{kind: k, dir: dir, remove: remove}, secure: secure}
 	args, err := extra(dir)
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
@@ -146,7 +159,11 @@ func (m *Memcached) usual(udp bool) []string {
 	if udp {
 		datagrams = port
 	}
-	args := []string{"-l", "127.0.0.1", "-p", port, "-U", datagrams, "-m", "64", "-t", "2"}
+	listen := []string{"-l", "127.0.0.1"}
+	if m.secure {
+		listen = []string{"-l", "notls:127.0.0.1", "-l", "btls:" + m.SecureAddr()}
+	}
+	args := append(listen, "-p", port, "-U", datagrams, "-m", "64", "-t", "2")
 	if os.Geteuid() == 0 {
 		args = append(args, "-u", "root")
 	}

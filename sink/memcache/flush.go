@@ -2,6 +2,7 @@ package memcache
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcsqueal/mcsqueal/mcconn"
 	"github.com/mcsqueal/mcsqueal/mcproto"
 )
 
@@ -17,11 +19,11 @@ import (
 // survive the first.
 const flushAgain = 2 * time.Second
 
-// Flush empties cache servers with flush_all, and once more two seconds later. It
-// is for servers, not for routers: memcached's proxy closes the connection at it
+// Flush empties cache servers with flush_all, and once more two seconds later, over
+// TLS if that is not nil. It is for servers, not for routers: memcached's proxy closes the connection at it
 // and flushes nothing. It returns nil once every server has said OK twice; a server
 // that cannot be reached or says something else is an error that names it.
-func Flush(ctx context.Context, servers []string, timeout time.Duration) error {
+func Flush(ctx context.Context, servers []string, timeout time.Duration, secure *tls.Config) error {
 	for again := range 2 {
 		if again > 0 {
 			t := time.NewTimer(flushAgain)
@@ -35,7 +37,7 @@ func Flush(ctx context.Context, servers []string, timeout time.Duration) error {
 		var all errgroup.Group
 		for _, server := range servers {
 			all.Go(func() error {
-				if err := flush(ctx, server, timeout); err != nil {
+				if err := flush(ctx, server, timeout, secure); err != nil {
 					return fmt.Errorf("flush_all at %s: %w", server, err)
 				}
 				return nil
@@ -48,8 +50,8 @@ func Flush(ctx context.Context, servers []string, timeout time.Duration) error {
 	return nil
 }
 
-func flush(ctx context.Context, server string, timeout time.Duration) (err error) {
-	answer, err := ask(ctx, server, timeout, mcproto.CommandFlushAll)
+func flush(ctx context.Context, server string, timeout time.Duration, secure *tls.Config) (err error) {
+	answer, err := ask(ctx, server, timeout, secure, mcproto.CommandFlushAll)
 	if err != nil {
 		return err
 	}
@@ -60,7 +62,7 @@ func flush(ctx context.Context, server string, timeout time.Duration) (err error
 }
 
 // ask sends commands on a connection of its own and reads an answer to each.
-func ask(ctx context.Context, server string, timeout time.Duration, commands ...string) (answers []answer, err error) {
+func ask(ctx context.Context, server string, timeout time.Duration, secure *tls.Config, commands ...string) (answers []answer, err error) {
 	if timeout <= 0 {
 		timeout = 5 * time.Second
 	}
@@ -74,6 +76,11 @@ func ask(ctx context.Context, server string, timeout time.Duration, commands ...
 	conn, err := d.DialContext(ctx, network, server)
 	if err != nil {
 		return nil, err
+	}
+	if secure != nil {
+		if conn, err = mcconn.Secure(ctx, conn, secure, server); err != nil {
+			return nil, err
+		}
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })

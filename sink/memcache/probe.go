@@ -47,7 +47,7 @@ func probe(ctx context.Context, cfg *Config, target string) error {
 	}
 	switch {
 	case cfg.Stale > 0:
-		answers, err := ask(ctx, target, cfg.Timeout,
+		answers, err := ask(ctx, target, cfg.Timeout, cfg.TLS,
 			"ms "+key+" 1 T60\r\nx\r\n", "md "+key+" I T30\r\n", "mg "+key+" t\r\n", "md "+key+"\r\n")
 		if err != nil {
 			return fmt.Errorf("probe %s for stale values: %w", target, err)
@@ -56,7 +56,7 @@ func probe(ctx context.Context, cfg *Config, target string) error {
 			return refuse(answers, "a value that is invalidated is not kept as a stale one: action stale needs the meta protocol")
 		}
 	case cfg.Holdoff > 0:
-		answers, err := ask(ctx, target, cfg.Timeout,
+		answers, err := ask(ctx, target, cfg.Timeout, cfg.TLS,
 			"set "+key+" 0 60 1\r\nx\r\n", "delete "+key+" 2\r\n", "add "+key+" 0 60 1\r\nx\r\n", "delete "+key+"\r\n")
 		if err != nil {
 			return fmt.Errorf("probe %s for hold-offs: %w", target, err)
