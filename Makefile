@@ -88,6 +88,11 @@ fuzz-servers: servers ## For FUZZ_SECONDS (60) each, ask the servers what is a l
 bench: ## Measure speed and memory against bare programs, and print the ratios
 	$(GO) run ./bench
 
+.PHONY: bench-cache
+bench-cache: ## Measure mccache against memcached, and write the tables into docs/performance.md
+	$(GO) run ./bench/cache -o docs/performance.md
+	$(GO) run ./bench/cache -memory -o docs/performance.md
+
 .PHONY: recipes
 recipes: servers ## Run what docs/tags.md shows with its real libraries, as far as they can be had
 	$(GO) run ./integration/recipes -run '$(RUN)'

@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/bench/machine"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -129,7 +130,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return fmt.Errorf("make a scratch folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	w := &workbench{dir: dir, short: *short, mcsqueal: *command, table: &table{machine: machine()}, progress: stderr}
+	w := &workbench{dir: dir, short: *short, mcsqueal: *command, table: &table{machine: machine.Describe(servers.KindMySQL, servers.KindMariaDB, servers.KindMemcached)}, progress: stderr}
 	if w.mcsqueal == "" {
 		if w.mcsqueal, err = build(ctx, dir); err != nil {
 			return err

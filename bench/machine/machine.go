@@ -1,4 +1,5 @@
-package main
+// Package machine names the machine that figures were measured on.
+package machine
 
 import (
 	"fmt"
@@ -12,13 +13,14 @@ import (
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
-// machine is one line about what the figures were measured on, and when.
-func machine() string {
+// Describe is one line about the machine, the servers of these kinds that are installed,
+// and the day: what a table of figures begins with.
+func Describe(kinds ...servers.Kind) string {
 	parts := []string{
 		fmt.Sprintf("%s, %d cores", cpu(), runtime.NumCPU()),
 		kernel(), runtime.Version(),
 	}
-	for _, k := range []servers.Kind{servers.KindMySQL, servers.KindMariaDB, servers.KindMemcached} {
+	for _, k := range kinds {
 		if v, err := servers.Version(k); err == nil {
 			if !strings.Contains(v, k.String()) {
 				v = strings.TrimSuffix(k.String(), " with its proxy") + " " + v
