@@ -33,9 +33,9 @@ demo: ## Show stale reads with and without mcsqueal, on live servers
 
 .PHONY: test
 test: ## Run every check and every test, on real servers where they can be had
-	@$(MAKE) --no-print-directory servers || { \
+	@$(MAKE) --no-print-directory servers tools || { \
 		[[ "$${MCSQUEAL_REQUIRE_SERVERS:-}" != 1 ]] && \
-		echo "going on without servers: the tests that need them are skipped, and say so"; }
+		echo "going on without some of them: the tests that need them are skipped, and say so"; }
 	@$(MAKE) --no-print-directory vet lint race
 
 ##@ The parts of make test
@@ -43,6 +43,10 @@ test: ## Run every check and every test, on real servers where they can be had
 .PHONY: servers
 servers: ## Install the servers that tests use, in a cache folder outside the checkout
 	$(GO) run ./integration/servers/install
+
+.PHONY: tools
+tools: pip ## Get the tools that tests look at deploy/ with: helm, kubeconform, Prometheus
+	$(GO) run ./integration/tools/install
 
 .PHONY: vet
 vet: ## gofmt and go vet
@@ -116,3 +120,11 @@ cc:
 		echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; \
 		[[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null && echo "doing so" && \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
+
+# Kubernetes' schemas come by pip.
+.PHONY: pip
+pip:
+	@python3 -m pip --version >/dev/null 2>&1 || { \
+		echo "Kubernetes' schemas need pip: apt-get install python3-pip"; \
+		[[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null && echo "doing so" && \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-pip >/dev/null; }
