@@ -12,6 +12,7 @@ package server
 type Session struct {
 	server *Server
 	tally  *tally
+	waker  waker // the transport; nil in tests
 
 	closing bool
 }
@@ -52,3 +53,6 @@ func (s *Session) Closing() bool { return s.closing }
 
 // Close gives back what the session holds: a value half received, its watch.
 func (s *Session) Close() {}
+
+// receiving is how many bytes of the store's memory a value that is being received takes.
+func (s *Session) receiving() int { return len(s.Body()) }

@@ -1,0 +1,292 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// streams are the connections that a goroutine each serves: those with TLS, and all where
+// there are no event loops.
+type streams struct {
+	ended sync.WaitGroup
+
+	mu       sync.Mutex
+	open     map[*stream]struct{} // guarded by mu
+	draining bool                 // guarded by mu
+	next     int                  // guarded by mu
+}
+
+// streamTallies is how many tallies all streams share.
+const streamTallies = 4
+
+// stream is one of them.
+type stream struct {
+	srv     *Server
+	conn    net.Conn
+	socket  net.Conn // under conn, where that is encrypted
+	session Session
+	seen    atomic.Int64 // when something last came, in nanoseconds since the server started
+	poked   chan struct{}
+
+	mu  sync.Mutex // the session's, and out's: the one who reads and the one who was woken
+	out Output     // guarded by mu
+}
+
+const (
+	handshakeTimeout = 10 * time.Second
+	// writeTimeout is for how long an answer may move nothing. A goroutine waits
+	// meanwhile, and holds an answer.
+	writeTimeout = 30 * time.Second
+	// drainRead is for how long a stream still reads when the server stops.
+	drainRead = 100 * time.Millisecond
+	// streamRead is how much is read at once.
+	streamRead = 16 << 10
+)
+
+// start serves an admitted connection.
+func (ss *streams) start(srv *Server, c net.Conn, mode TLSMode) {
+	s := &stream{srv: srv, conn: c, socket: c, poked: make(chan struct{}, 1)}
+	if mode != TLSOff {
+		s.conn = tls.Server(c, srv.certs.config(mode))
+	}
+	ss.mu.Lock()
+	if ss.draining {
+		ss.mu.Unlock()
+		_ = c.Close()
+		srv.release()
+		return
+	}
+	if ss.open == nil {
+		ss.open = make(map[*stream]struct{})
+	}
+	ss.open[s] = struct{}{}
+	s.session = *newSession(srv, srv.tallies[srv.options.Threads+ss.next])
+	ss.next = (ss.next + 1) % streamTallies
+	ss.mu.Unlock()
+	s.session.waker = s
+	srv.conns.structures.Add(1)
+	ss.ended.Go(func() {
+		s.run()
+		ss.mu.Lock()
+		delete(ss.open, s)
+		ss.mu.Unlock()
+		srv.conns.structures.Add(-1)
+		srv.release()
+	})
+}
+
+// drain lets every stream answer what has been received, and waits until all have ended,
+// at most until deadline.
+func (ss *streams) drain(deadline time.Time) {
+	ss.mu.Lock()
+	ss.draining = true
+	for s := range ss.open {
+		// What has been received already is answered; reading on is over soon.
+		_ = s.socket.SetReadDeadline(time.Now().Add(drainRead))
+		_ = s.socket.SetWriteDeadline(deadline)
+	}
+	ss.mu.Unlock()
+	ss.ended.Wait()
+}
+
+func (ss *streams) stopped() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.draining
+}
+
+func (s *stream) wake() {
+	select {
+	case s.poked <- struct{}{}:
+	default:
+	}
+}
+
+func (s *stream) run() {
+	if !s.handshake() {
+		_ = s.conn.Close()
+		return
+	}
+	// What the session says unasked is sent by a goroutine of its own: the one that
+	// reads may wait for long.
+	ended := make(chan struct{})
+	var unasked sync.WaitGroup
+	unasked.Go(func() {
+		for {
+			select {
+			case <-s.poked:
+				if _, err := s.answer(nil); err != nil {
+					_ = s.conn.Close()
+				}
+			case <-ended:
+				return
+			}
+		}
+	})
+	s.read()
+	close(ended)
+	_ = s.conn.Close() // whoever writes stops
+	unasked.Wait()
+	s.mu.Lock()
+	s.session.Close()
+	s.out.Release(s.srv.store)
+	s.mu.Unlock()
+}
+
+func (s *stream) handshake() bool {
+	encrypted, ok := s.conn.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	_ = s.socket.SetDeadline(time.Now().Add(handshakeTimeout))
+	if err := encrypted.Handshake(); err != nil {
+		s.srv.conns.handshakeErrors.Add(1)
+		return false
+	}
+	if !encrypted.ConnectionState().DidResume {
+		s.srv.conns.tlsSessions.Add(1)
+	}
+	_ = s.socket.SetDeadline(time.Time{})
+	return true
+}
+
+// read reads and answers until the client or the session ends the connection.
+func (s *stream) read() {
+	in := make([]byte, 0, streamRead)
+	for {
+		into := in[len(in):cap(in)]
+		body := s.body(len(in))
+		if len(body) > 0 {
+			into = body
+		}
+		if err := s.awaitRead(); err != nil {
+			return
+		}
+		n, err := s.conn.Read(into)
+		s.seen.Store(int64(time.Since(s.srv.started)))
+		if n > 0 && len(body) > 0 {
+			s.mu.Lock()
+			s.session.Filled(n)
+			s.mu.Unlock()
+		} else {
+			in = in[:len(in)+n]
+		}
+		if n > 0 {
+			taken, aerr := s.answer(in)
+			in = in[:copy(in, in[taken:])]
+			if aerr != nil || len(in) > inputBound {
+				return
+			}
+			if len(in) == cap(in) {
+				in = slices.Grow(in, streamRead)
+			} else if len(in) == 0 && cap(in) > streamRead {
+				in = make([]byte, 0, streamRead)
+			}
+		}
+		if err != nil {
+			s.countReadError(err)
+			return
+		}
+	}
+}
+
+// body is where the session wants what comes next.
+func (s *stream) body(have int) []byte {
+	if have > 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session.Body()
+}
+
+// awaitRead sets the time by which something has to come.
+func (s *stream) awaitRead() error {
+	idle := s.srv.options.IdleTimeout
+	if idle == 0 {
+		return nil
+	}
+	ss := &s.srv.streams
+	ss.mu.Lock() // drain sets it otherwise
+	defer ss.mu.Unlock()
+	if ss.draining {
+		return nil
+	}
+	return s.socket.SetReadDeadline(time.Now().Add(idle))
+}
+
+func (s *stream) countReadError(err error) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if !s.srv.streams.stopped() {
+			s.srv.conns.idleKicks.Add(1)
+		}
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	default:
+		if _, ok := s.conn.(*tls.Conn); ok {
+			s.srv.conns.protocolErrors.Add(1)
+		}
+	}
+}
+
+var errSessionEnded = errors.New("the session has ended")
+
+// answer answers the commands in in and returns how many bytes they were. An error ends
+// the connection.
+func (s *stream) answer(in []byte) (taken int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		taken += s.session.Consume(in[taken:], &s.out)
+		full := s.out.Full()
+		if s.out.Len() > 0 {
+			err := s.send()
+			s.out.Release(s.srv.store)
+			if cap(s.out.Bytes) > streamRead {
+				s.out.Bytes = nil
+			}
+			if err != nil {
+				return taken, err
+			}
+		}
+		switch {
+		case s.session.Closing():
+			return taken, errSessionEnded
+		case !full && !s.session.More():
+			return taken, nil
+		}
+	}
+}
+
+// send writes what is in out, which the caller guards.
+func (s *stream) send() error {
+	if !s.srv.streams.stopped() {
+		if err := s.socket.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return err
+		}
+	}
+	at := 0
+	for _, p := range s.out.pins {
+		if p.at > at {
+			if _, err := s.conn.Write(s.out.Bytes[at:p.at]); err != nil {
+				return err
+			}
+			at = p.at
+		}
+		if _, err := s.conn.Write(p.data); err != nil {
+			return err
+		}
+	}
+	if at == len(s.out.Bytes) {
+		return nil
+	}
+	_, err := s.conn.Write(s.out.Bytes[at:])
+	return err
+}
