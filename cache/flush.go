@@ -1,0 +1,111 @@
+package cache
+
+import "sync"
+
+// flushes are the flush that is to come, and how far the last ones were swept.
+type flushes struct {
+	mu    sync.Mutex
+	at    uint32 // the second of a flush to come; 0: none. Guarded by mu
+	swept uint32 // the generation up to which everything flushed was freed. Guarded by mu
+}
+
+// Flush makes everything that was stored before this call gone: values, stubs, their
+// tokens, stale values. Whatever is stored after it returns stays. A flush that was to
+// come is cancelled.
+func (s *Store) Flush() {
+	s.flushes.mu.Lock()
+	defer s.flushes.mu.Unlock()
+	s.flushes.at = 0
+	s.flushLocked()
+}
+
+// FlushAt does so when the store's clock comes to a second (of Expiry); a later call, or
+// Flush, takes its place.
+func (s *Store) FlushAt(second uint32) {
+	s.flushes.mu.Lock()
+	defer s.flushes.mu.Unlock()
+	if second <= s.now.Load() {
+		s.flushes.at = 0
+		s.flushLocked()
+		return
+	}
+	s.flushes.at = second
+}
+
+// maxUnswept is how many flushes there can be before what they flushed is freed.
+const maxUnswept = 200
+
+func (s *Store) flushLocked() {
+	if s.gen.Load()-s.flushes.swept >= maxUnswept {
+		// Items carry eight bits of the generation: none may outlive that.
+		s.sweepLocked()
+	}
+	s.gen.Add(1)
+}
+
+// flushDue carries out a flush whose time has come.
+func (s *Store) flushDue() {
+	s.flushes.mu.Lock()
+	defer s.flushes.mu.Unlock()
+	if s.flushes.at != 0 && s.flushes.at <= s.now.Load() {
+		s.flushes.at = 0
+		s.flushLocked()
+	}
+}
+
+// sweep frees what was flushed.
+func (s *Store) sweep() {
+	s.flushes.mu.Lock()
+	defer s.flushes.mu.Unlock()
+	if s.flushes.swept != s.gen.Load() {
+		s.sweepLocked()
+	}
+}
+
+func (s *Store) sweepLocked() {
+	gen := s.gen.Load()
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		for number := uint32(0); number < sh.bucketCount(); number++ {
+			s.sweepBucket(sh, number)
+			if number%sweepStep == sweepStep-1 {
+				sh.mu.Unlock() // let others in
+				sh.mu.Lock()
+			}
+		}
+		sh.mu.Unlock()
+	}
+	s.flushes.swept = gen
+}
+
+// sweepStep is how many buckets are swept before others are let in.
+const sweepStep = 64
+
+func (s *Store) sweepBucket(sh *shard, number uint32) {
+	for {
+		ref := s.goneIn(sh, number)
+		if ref == 0 {
+			return
+		}
+		h := s.at(ref)
+		c := s.classes[h.class]
+		c.mu.Lock()
+		s.dropLocked(c, sh, s.hash(h.key()), ref, h)
+		c.mu.Unlock()
+	}
+}
+
+// goneIn is an item of a bucket that is there no more, or 0.
+func (s *Store) goneIn(sh *shard, number uint32) uint32 {
+	for b := s.bucketAt(number, sh.number); ; b = s.overflowAt(b.overflow) {
+		for _, ref := range b.refs {
+			if ref != 0 && s.at(ref).gen != uint8(s.gen.Load()) {
+				return ref
+			}
+		}
+		if b.overflow == 0 {
+			return 0
+		}
+	}
+}

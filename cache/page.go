@@ -1,0 +1,115 @@
+package cache
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// pageSize is what a size class takes and gives back at a time. It is small beside
+// memcached's 1 MiB so that a hundred classes fit into a small cache too.
+const (
+	pageShift = 18
+	pageSize  = 1 << pageShift
+)
+
+// page is what is known of a page. Guarded by the mu of its class, and by that of pages
+// while it has none.
+type page struct {
+	// prev and next are neighbours in the class's list of pages with free chunks.
+	prev, next uint32
+	// free is the first free chunk, linked by next; chunks from fresh on were never used.
+	free uint32
+	// live is how many chunks are in use.
+	live, fresh uint16
+	class       uint8
+	state       uint8
+}
+
+// Where a page is.
+const (
+	pageUnused  = iota // of no class
+	pageFull           // of a class, without a free chunk
+	pagePartial        // in its class's list of pages with free chunks
+	pageDrained        // being emptied: what is freed in it stays free
+)
+
+// pages hands out the pages of a store.
+type pages struct {
+	all []page // by number; 0 is never handed out
+
+	mu     sync.Mutex
+	unused []uint32 // were given back; guarded by mu
+	next   uint32   // the first that was never handed out; guarded by mu
+	inUse  int      // guarded by mu
+	side   int      // of these, those of stubs; guarded by mu
+}
+
+// takePage returns a page for class c, or 0 if what c may have is in use.
+func (s *Store) takePage(c *class) uint32 {
+	p := &s.pages
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.side {
+		if p.side >= s.sidePages {
+			return 0
+		}
+	} else if p.inUse-p.side >= s.valuePages() {
+		return 0
+	}
+	var number uint32
+	switch n := len(p.unused); {
+	case n > 0:
+		number = p.unused[n-1]
+		p.unused = p.unused[:n-1]
+	case int(p.next) < len(p.all):
+		number = p.next
+		p.next++
+	default:
+		return 0
+	}
+	p.inUse++
+	if c.side {
+		p.side++
+	}
+	p.all[number] = page{class: c.number, state: pageUnused}
+	return number
+}
+
+// givePage takes back a page in which no chunk is in use. The class's mu is held.
+func (s *Store) givePage(number uint32, c *class) {
+	p := &s.pages
+	p.all[number].state = pageUnused
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inUse--
+	if c.side {
+		p.side--
+	}
+	p.unused = append(p.unused, number)
+	if !c.side && p.inUse-p.side >= s.valuePages() {
+		// The index has grown into what this page was: make room for it.
+		_ = s.memory.forget(int(number)<<pageShift, int(number+1)<<pageShift)
+	}
+}
+
+// valuePages is how many pages values may have beside the index and the side budget.
+func (s *Store) valuePages() int {
+	return max(1, int((s.config.Memory-s.indexBytes.Load())>>pageShift)-s.sidePages-s.holdoffPages)
+}
+
+// overdrawn reports whether values hold more pages than they may.
+func (s *Store) overdrawn() bool {
+	s.pages.mu.Lock()
+	defer s.pages.mu.Unlock()
+	return s.pages.inUse-s.pages.side > s.valuePages()
+}
+
+func (s *Store) pageOf(ref uint32) uint32 { return ref >> (pageShift - s.shift) }
+
+// pageStart is the reference of a page's first chunk.
+func (s *Store) pageStart(number uint32) uint32 { return number << (pageShift - s.shift) }
+
+// memoryAt is n bytes from a reference on.
+func (s *Store) memoryAt(ref uint32, n int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(s.at(ref))), n)
+}

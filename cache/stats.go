@@ -1,0 +1,145 @@
+package cache
+
+// Stats is how a store stands.
+type Stats struct {
+	Items      int64  // that can be had, not counting stubs' budget and stale values
+	Bytes      int64  // that these take: headers, keys and values
+	TotalItems uint64 // stored since the start
+	Limit      int64  // bytes of memory
+	IndexBytes int64
+	StaleBytes int64 // of deleted values that are kept
+	Buckets    int64 // of the index
+	PagesMoved uint64
+	Flushing   bool // flushed items are still being freed
+}
+
+// Stats says how the store stands.
+func (s *Store) Stats() Stats {
+	stats := Stats{
+		Items: s.itemCount.Load(), Bytes: s.itemBytes.Load(), TotalItems: s.itemTotal.Load(),
+		Limit: s.config.Memory, IndexBytes: s.indexBytes.Load(), StaleBytes: s.staleBytes.Load(),
+		PagesMoved: s.moved.Load(),
+	}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		stats.Buckets += int64(sh.bucketCount())
+		sh.mu.Unlock()
+	}
+	return stats
+}
+
+// ClassStats is how a size class stands.
+type ClassStats struct {
+	Class     int // from 1
+	ChunkSize int
+	PerPage   int
+	Pages     int
+	Items     int
+	Stale     int   // deleted values that are kept
+	Bytes     int64 // of items, without what chunks leave over
+	UsedChunk int   // chunks in use
+	OldestAge int64 // seconds for which the item that goes next was not accessed
+	Side      bool  // of stubs
+	ClassCounts
+}
+
+// Classes says how the size classes that have memory stand.
+func (s *Store) Classes() []ClassStats {
+	var all []ClassStats
+	used := make([]int, len(s.classes))
+	for number := range s.pages.all {
+		// A page's class is guarded by pages.mu while it has none, and does not change
+		// while it has one and c.mu is held: it is read again under that.
+		s.pages.mu.Lock()
+		class := s.pages.all[number].class
+		s.pages.mu.Unlock()
+		c := s.classes[class]
+		c.mu.Lock()
+		if p := &s.pages.all[number]; p.class == class && p.state != pageUnused {
+			used[class] += int(p.live)
+		}
+		c.mu.Unlock()
+	}
+	for _, c := range s.classes {
+		c.mu.Lock()
+		if c.pages > 0 {
+			idle, _ := s.idle(c)
+			all = append(all, ClassStats{
+				Class: int(c.number) + 1, ChunkSize: c.size, PerPage: c.perPage, Pages: c.pages,
+				Items: c.queue.len, Stale: c.stale.len, Bytes: c.bytes.Load(), UsedChunk: used[c.number],
+				OldestAge: int64(idle) / ticksPerSecond, Side: c.side, ClassCounts: c.counts,
+			})
+		}
+		c.mu.Unlock()
+	}
+	return all
+}
+
+// ClassCount is how many size classes there are.
+func (s *Store) ClassCount() int { return len(s.classes) }
+
+// OnEvict has f called for every item that is evicted before its time, with locks held: f
+// must not wait, and must not use the store. nil ends it.
+func (s *Store) OnEvict(f func(Item)) {
+	if f == nil {
+		s.onEvict.Store(nil)
+		return
+	}
+	s.onEvict.Store(&f)
+}
+
+// Key is the item's key. It is not to be kept or changed.
+func (it Item) Key() []byte { return it.h.key() }
+
+// Expires is the Unix time at which the item is gone, and -1 for one that stays.
+func (it Item) Expires() int64 {
+	if it.h.exptime == 0 {
+		return -1
+	}
+	return it.store.clock.epoch + int64(it.h.exptime)
+}
+
+// Accessed is the Unix time of the last access.
+func (it Item) Accessed() int64 {
+	return it.store.clock.epoch + int64(it.h.atime/ticksPerSecond)
+}
+
+// Walk is a place in a walk over all items. The zero value is its beginning.
+type Walk struct {
+	shard  int
+	bucket uint32
+}
+
+// Walk calls f for the items of the next bucket, with their shard locked: f must not wait,
+// and must not use the store. It reports false when there is no more. An item that stays
+// during the whole walk is seen at least once.
+func (s *Store) Walk(w *Walk, f func(Item)) bool {
+	for w.shard < shardCount {
+		sh := &s.shards[w.shard]
+		sh.mu.Lock()
+		if w.bucket >= sh.bucketCount() {
+			sh.mu.Unlock()
+			w.shard, w.bucket = w.shard+1, 0
+			continue
+		}
+		// Splits move items to buckets that are yet to come.
+		for b := s.bucketAt(w.bucket, sh.number); ; b = s.overflowAt(b.overflow) {
+			for _, ref := range b.refs {
+				if ref == 0 {
+					continue
+				}
+				if h := s.at(ref); !h.has(bitInvisible) && !s.gone(h) {
+					f(Item{store: s, h: h, ref: ref})
+				}
+			}
+			if b.overflow == 0 {
+				break
+			}
+		}
+		w.bucket++
+		sh.mu.Unlock()
+		return true
+	}
+	return false
+}
