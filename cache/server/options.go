@@ -13,6 +13,8 @@ type Options struct {
 	// Inherited are sockets that are listening already, from systemd for example. The
 	// server closes them.
 	Inherited []*os.File
+	// InheritedTLS is those sockets' TLS.
+	InheritedTLS TLSMode
 	// Backlog is how many connections may wait to be accepted. 0: 1024.
 	Backlog int
 	// Threads is how many event loops serve connections. 0: 4.

@@ -85,14 +85,18 @@ func New(options Options, store *cache.Store, logger *slog.Logger) (*Server, err
 }
 
 func (srv *Server) prepare() (err error) {
+	encrypted := false
 	for _, file := range srv.options.Inherited {
 		l, err := inherit(file)
 		if err != nil {
 			return err
 		}
 		srv.listeners = append(srv.listeners, l)
+		if l.Listener != nil {
+			l.tls = srv.options.InheritedTLS
+			encrypted = encrypted || l.tls != TLSOff
+		}
 	}
-	encrypted := false
 	for _, at := range srv.options.Endpoints {
 		bound, err := bind(at, srv.options.Backlog)
 		srv.listeners = append(srv.listeners, bound...)
