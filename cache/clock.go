@@ -5,9 +5,9 @@ import "time"
 // ticksPerSecond is how finely the store knows when an item was last accessed.
 const ticksPerSecond = 16
 
-// firstSecond is the store's clock when it starts. It is more than 1, which stands for
-// what is expired from the outset.
-const firstSecond = 2
+// firstSecond is the store's clock when it starts, as memcached's: it is more than 1, which
+// stands for what is expired from the outset.
+const firstSecond = 62
 
 // clock turns the system's time into the store's: seconds since its epoch, which never go
 // back. Only the upkeep (or a test) moves it.

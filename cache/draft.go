@@ -12,7 +12,7 @@ type Draft struct {
 }
 
 // Draft takes memory for an item: a value of size bytes and "\r\n". exptime is of Expiry.
-// It fails with ErrTooLarge or ErrNoMemory. No Entry may be locked by the caller.
+// It fails with ErrTooLarge or ErrNoMemory. The caller may have one Entry locked.
 func (s *Store) Draft(d *Draft, key []byte, flags, exptime uint32, size int) error {
 	*d = Draft{store: s}
 	// As large as memcached's limit lets a value be, give or take what its header takes
@@ -127,6 +127,12 @@ func (d *Draft) Terminated() bool {
 	}
 	return before == '\r' && last == '\n'
 }
+
+// SetBinary notes that the key was given in base64.
+func (d *Draft) SetBinary() { d.store.at(d.ref).bits |= bitBinary }
+
+// SetExpiry changes until when the item will stay, if it was to expire at all.
+func (d *Draft) SetExpiry(exptime uint32) { d.store.at(d.ref).exptime = exptime }
 
 // Item is the draft's item.
 func (d *Draft) Item() Item { return Item{store: d.store, h: d.store.at(d.ref), ref: d.ref} }

@@ -39,13 +39,11 @@ func (e *Entry) bury(h *header) {
 		e.makeStub(s.secondAfter(granted), bitText|bitToken, cas, granted)
 		return
 	}
-	c := s.classes[h.class]
-	c.mu.Lock()
-	c.counts.Reclaimed++
-	if !h.has(bitFetched) {
-		c.counts.Expired++
+	if h.gen != uint8(s.gen.Load()) {
+		e.shard.flushedHits++
+	} else {
+		e.shard.expiredHits++
 	}
-	c.mu.Unlock()
 	e.drop()
 }
 
@@ -81,6 +79,14 @@ func (e *Entry) Plain() (Item, bool) {
 		return Item{}, false
 	}
 	return Item{store: e.store, h: h, ref: e.ref}, true
+}
+
+// Stored is the item after Put, also one that is expired from the outset.
+func (e *Entry) Stored() (Item, bool) {
+	if e.ref == 0 {
+		return Item{}, false
+	}
+	return Item{store: e.store, h: e.store.at(e.ref), ref: e.ref}, true
 }
 
 // Access notes that the item was read.
@@ -208,8 +214,14 @@ func (e *Entry) MarkStale(it Item) {
 	it.h.cas = e.store.nextCAS()
 }
 
-// SetStale marks a draft that was just stored as stale.
-func (e *Entry) SetStale(it Item) { it.h.bits |= bitStale }
+// SetStale marks an item that was just stored as stale; sent says whether a token for it
+// is out.
+func (e *Entry) SetStale(it Item, sent bool) {
+	it.h.bits |= bitStale
+	if sent {
+		it.h.bits |= bitToken
+	}
+}
 
 // SetNumber writes a number over the item's value, which is at least as long: what is left
 // over is filled with spaces, as memcached does.
@@ -274,3 +286,6 @@ func (e *Entry) keepStale(h *header) {
 		e.drop()
 	}
 }
+
+// Key is the key that is locked.
+func (e *Entry) Key() []byte { return e.key }

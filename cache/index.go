@@ -45,7 +45,9 @@ type shard struct {
 	holdoffs  []holdoff
 	heldUntil uint32 // tick: no hold-off ends later
 
-	_ [24]byte // no two shards' locks in a line
+	expiredHits, flushedHits uint64 // lookups that met an item which is there no more
+
+	_ [8]byte // no two shards' locks in a line
 }
 
 func (s *Store) hash(key []byte) uint64 { return maphash.Bytes(s.seed, key) }
@@ -84,7 +86,7 @@ func (sh *shard) find(s *Store, hash uint64, key []byte) (uint32, *uint32) {
 		// A byte of matches has its high bit set where a tag is equal; now and then one
 		// more is, which the look at the key sorts out.
 		low := *(*uint64)(unsafe.Pointer(&b.tags[0])) ^ tag
-		high := uint64(*(*uint32)(unsafe.Pointer(&b.tags[8])))^tag&0xffffffff | 0xffffffff<<32
+		high := uint64(*(*uint32)(unsafe.Pointer(&b.tags[8]))) ^ tag&0xffffffff | 0xffffffff<<32
 		matches := (low - lowBits) & ^low & highBits
 		for base := 0; ; base = 8 {
 			for ; matches != 0; matches &= matches - 1 {

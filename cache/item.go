@@ -182,6 +182,19 @@ func (it Item) Stub() bool { return it.h.has(bitStub) }
 // stale.
 func (it Item) Plain() bool { return !it.h.has(bitStub | bitStale | bitInvisible) }
 
+// Binary reports whether the item's key was given in base64.
+func (it Item) Binary() bool { return it.h.has(bitBinary) }
+
+// Large reports whether the value is too long for one chunk.
+func (it Item) Large() bool { return it.h.large() }
+
+// Held reports whether somebody is sending the value from where it lies: it is not to be
+// written to.
+func (it Item) Held() bool { return it.h.refs > 0 }
+
+// Exptime is the second of the store's clock at which the item is gone; 0: never.
+func (it Item) Exptime() uint32 { return it.h.exptime }
+
 // Class is the size class whose memory the item takes, from 1.
 func (it Item) Class() int { return int(it.h.class) + 1 }
 
@@ -199,6 +212,16 @@ func (it Item) AppendBody(dst []byte) []byte {
 		dst = append(dst, piece...)
 	}
 	return dst
+}
+
+// WriteValue writes the value, without "\r\n", to a draft.
+func (it Item) WriteValue(d *Draft) {
+	left := it.Size()
+	for piece := range it.pieces {
+		n := min(left, len(piece))
+		d.Write(piece[:n])
+		left -= n
+	}
 }
 
 // pieces yields the value and "\r\n" as the store holds it.

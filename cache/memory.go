@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// growthReserve is how many times the memory asked for is reserved.
+const growthReserve = 4
+
 // region is memory outside the garbage collector's sight: reserved as a whole, resident
 // as far as it has been written to.
 type region struct{ bytes []byte }

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// growthReserve is how many times the memory asked for is reserved.
+const growthReserve = 1
+
 // region is memory of the heap here, since the race detector sees no other.
 type region struct {
 	bytes  []byte

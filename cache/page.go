@@ -94,7 +94,7 @@ func (s *Store) givePage(number uint32, c *class) {
 
 // valuePages is how many pages values may have beside the index and the side budget.
 func (s *Store) valuePages() int {
-	return max(1, int((s.config.Memory-s.indexBytes.Load())>>pageShift)-s.sidePages-s.holdoffPages)
+	return max(1, int((s.limit.Load()-s.indexBytes.Load())>>pageShift)-s.sidePages-s.holdoffPages)
 }
 
 // overdrawn reports whether values hold more pages than they may.
@@ -113,3 +113,20 @@ func (s *Store) pageStart(number uint32) uint32 { return number << (pageShift - 
 func (s *Store) memoryAt(ref uint32, n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(s.at(ref))), n)
 }
+
+// SetMemory changes the bound on items and index, up to MaxMemory. It reports false beyond
+// that. When the bound gets smaller, memory is given back little by little.
+func (s *Store) SetMemory(bytes int64) bool {
+	if bytes > s.most || bytes < minMemory {
+		return false
+	}
+	s.limit.Store(bytes)
+	return true
+}
+
+// MaxMemory is the most that SetMemory can set: four times what the store was
+// made with, and with a file just that.
+func (s *Store) MaxMemory() int64 { return s.most }
+
+// PageSize is what size classes take and give back at a time, in bytes.
+const PageSize = pageSize

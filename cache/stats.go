@@ -1,5 +1,7 @@
 package cache
 
+import "sync/atomic"
+
 // Stats is how a store stands.
 type Stats struct {
 	Items      int64  // that can be had, not counting stubs' budget and stale values
@@ -10,20 +12,24 @@ type Stats struct {
 	StaleBytes int64 // of deleted values that are kept
 	Buckets    int64 // of the index
 	PagesMoved uint64
-	Flushing   bool // flushed items are still being freed
+	// ExpiredHits and FlushedHits count lookups that met an item which was past its time,
+	// or flushed, and not yet freed.
+	ExpiredHits, FlushedHits uint64
 }
 
 // Stats says how the store stands.
 func (s *Store) Stats() Stats {
 	stats := Stats{
 		Items: s.itemCount.Load(), Bytes: s.itemBytes.Load(), TotalItems: s.itemTotal.Load(),
-		Limit: s.config.Memory, IndexBytes: s.indexBytes.Load(), StaleBytes: s.staleBytes.Load(),
+		Limit: s.limit.Load(), IndexBytes: s.indexBytes.Load(), StaleBytes: s.staleBytes.Load(),
 		PagesMoved: s.moved.Load(),
 	}
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		stats.Buckets += int64(sh.bucketCount())
+		stats.ExpiredHits += sh.expiredHits
+		stats.FlushedHits += sh.flushedHits
 		sh.mu.Unlock()
 	}
 	return stats
@@ -142,4 +148,28 @@ func (s *Store) Walk(w *Walk, f func(Item)) bool {
 		return true
 	}
 	return false
+}
+
+// ResetStats sets the counters to zero, and leaves what tells how the store stands.
+func (s *Store) ResetStats() {
+	s.itemTotal.Store(0)
+	s.moved.Store(0)
+	for _, c := range s.classes {
+		c.mu.Lock()
+		c.counts = ClassCounts{}
+		c.mu.Unlock()
+	}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		sh.expiredHits, sh.flushedHits = 0, 0
+		sh.mu.Unlock()
+	}
+	l := &s.leases
+	for _, n := range []*atomic.Uint64{
+		&l.granted, &l.regranted, &l.hotMisses, &l.filled, &l.refused, &l.staleHits, &l.noStub,
+		&l.holdoffRefused, &l.holdoffDisplaced,
+	} {
+		n.Store(0)
+	}
 }

@@ -80,6 +80,8 @@ type Store struct {
 	itemBytes    atomic.Int64
 	itemTotal    atomic.Uint64
 
+	limit        atomic.Int64 // of items and index, in bytes
+	most         int64        // the most that limit can be
 	indexBytes   atomic.Int64
 	overflowUsed atomic.Uint32
 
@@ -144,10 +146,16 @@ func newStore(config Config, now time.Time) (*Store, error) {
 		config: config, seed: maphash.MakeSeed(), shift: 3,
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	for config.Memory>>s.shift > 1<<32-pageSize {
+	for config.Memory*growthReserve>>s.shift > 1<<32-pageSize {
 		s.shift++
 	}
-	pageCount := int(config.Memory>>pageShift) + 1
+	s.limit.Store(config.Memory)
+	s.most = config.Memory
+	if config.File == "" {
+		// Address space for cache_memlimit to grow into.
+		s.most *= growthReserve
+	}
+	pageCount := int(s.most>>pageShift) + 1
 	s.pages.all = make([]page, pageCount)
 	s.pages.next = 1
 	budget := config.Memory / budgetShare
@@ -192,7 +200,7 @@ func (s *Store) makeMemory(now time.Time) error {
 func (s *Store) makeIndex() error {
 	// One bucket for bucketLoad of the smallest items there can be, and every second of
 	// them overflowing, is more than there will ever be.
-	most := int(s.config.Memory)/(headerSize+8)/bucketLoad + 2*shardCount
+	most := int(s.most)/(headerSize+8)/bucketLoad + 2*shardCount
 	var err error
 	if s.buckets, err = reserve((most+shardCount)*bucketSize, true); err != nil {
 		return err

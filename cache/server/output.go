@@ -41,3 +41,49 @@ func (o *Output) Release(store *cache.Store) {
 	}
 	o.pins, o.pinned, o.Bytes = o.pins[:0], 0, o.Bytes[:0]
 }
+
+// pinFrom is the size of the values, with "\r\n", that are sent from where they lie: below
+// it, copying costs less than a further piece of a write does.
+const pinFrom = 6 << 10
+
+// value appends an item's value and "\r\n". The item's entry is locked.
+func (o *Output) value(it cache.Item) {
+	if it.Size() >= pinFrom && o.pin(it) {
+		return
+	}
+	o.Bytes = it.AppendBody(o.Bytes)
+}
+
+func (o *Output) pin(it cache.Item) bool {
+	var room [20][]byte
+	pieces, held, ok := it.AppendPieces(room[:0])
+	if !ok {
+		return false
+	}
+	for i, piece := range pieces {
+		p := pin{at: len(o.Bytes), data: piece}
+		if i == len(pieces)-1 {
+			p.held = held
+		}
+		o.pins = append(o.pins, p)
+		o.pinned += len(piece)
+	}
+	return true
+}
+
+// mark is a place in the output to which it can be taken back.
+type mark struct{ bytes, pins int }
+
+func (o *Output) mark() mark { return mark{bytes: len(o.Bytes), pins: len(o.pins)} }
+
+// takeBack forgets what was appended since a mark. No entry is locked.
+func (o *Output) takeBack(m mark, store *cache.Store) {
+	for i := m.pins; i < len(o.pins); i++ {
+		o.pinned -= len(o.pins[i].data)
+		store.Unpin(o.pins[i].held)
+		o.pins[i] = pin{}
+	}
+	o.pins, o.Bytes = o.pins[:m.pins], o.Bytes[:m.bytes]
+}
+
+func (o *Output) text(s string) { o.Bytes = append(o.Bytes, s...) }

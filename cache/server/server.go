@@ -42,6 +42,11 @@ type Server struct {
 	// freed has an element when a connection has ended, for those who wait for that.
 	freed chan struct{}
 
+	// verbosity and crawlerOff are what clients last asked for; neither changes anything.
+	verbosity  atomic.Int32
+	crawlerOff atomic.Bool
+	watchers   watchers
+
 	stopOnce sync.Once
 	stop     chan struct{} // closed by Shutdown
 }

@@ -102,3 +102,6 @@ func (c *certificates) refresh() error {
 func (c *certificates) config(mode TLSMode) *tls.Config { return c.current.Load().configs[mode] }
 
 var errNoTLS = errors.New("TLS is not enabled")
+
+// age is how long ago the certificates were read.
+func (c *certificates) age() time.Duration { return time.Since(c.current.Load().read) }
