@@ -394,7 +394,23 @@ func (l *loop) close() {
 
 // acceptAll hands every connection of a listener to a loop, until it is closed.
 func (srv *Server) acceptAll(l *listener) error {
-	raw, err := l.Listener.(syscall.Conn).SyscallConn() //nolint:errcheck // net's listeners are such
+	// A listener of the net package lets nobody else accept; a file of the same socket
+	// does.
+	file, err := l.Listener.(interface{ File() (*os.File, error) }).File() //nolint:errcheck // net's listeners have one
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // nothing was written to it
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-srv.stop:
+			_ = file.Close() // ends the wait below
+		case <-ended:
+		}
+	}()
+	raw, err := file.SyscallConn()
 	if err != nil {
 		return err
 	}
