@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/cache"
 	"github.com/mcsqueal/mcsqueal/cache/server"
@@ -191,9 +192,19 @@ func threads(s *settings) int {
 	return s.serve.Threads
 }
 
+// defaultStaleTime is how long deleted values can be had as stale ones.
+const defaultStaleTime = 10 * time.Second
+
 // store is how the settings want the store.
 func (s *settings) store() cache.Config {
-	return cache.Config{Memory: s.memory}
+	config := cache.Config{
+		Memory: s.memory, MaxItem: s.itemMax, NoEviction: s.serve.NoEvictions,
+		LeaseInterval: s.leaseInterval, StaleTime: defaultStaleTime, File: s.memoryFile, Lock: s.lock,
+	}
+	if s.staleGiven {
+		config.StaleTime = s.staleTime
+	}
+	return config
 }
 
 // reloadOn reads files again at every signal, until stopped is closed.
