@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,4 +62,26 @@ func holder(f *os.File) int {
 		return 0
 	}
 	return pid
+}
+
+// Holder tells whether a process works in a state directory, and which: 0 if it did not
+// say. It disturbs nobody, but a process that would start in the very same moment is
+// told that the directory is locked.
+func Holder(dir string) (pid int, held bool, err error) {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("look at the lock of state_dir: %w", err)
+	}
+	defer func() { _ = f.Close() }() // the lock goes with it
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
+	case err == nil:
+		return 0, false, nil
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return holder(f), true, nil
+	default:
+		return 0, false, fmt.Errorf("look at the lock of state_dir %s: %w", dir, err)
+	}
 }

@@ -31,21 +31,11 @@ type source struct {
 // openSource connects to the source once and learns what it is. Nothing is wrong
 // with it then that would keep its log from being read.
 func openSource(ctx context.Context, c *config.Config, env environment, logger *slog.Logger) (*source, error) {
-	s := &source{failover: c.Source.FailoverWait, logger: logger}
-	password, err := c.Source.Password(env.getenv)
+	servers, err := serversOf(c, env)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
-	for _, url := range c.Source.All() {
-		secure, err := c.Source.TLS.Client(url)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		_, address := url.Address()
-		s.servers = append(s.servers, binlog.ServerConfig{
-			Flavor: url.Flavor, Address: address, User: url.User, Password: password, PasswordFrom: c.Source.PasswordFrom(env.getenv), TLS: secure,
-		})
-	}
+	s := &source{servers: servers, failover: c.Source.FailoverWait, logger: logger}
 	var errs []error
 	for i := range s.servers {
 		// The first that answers is read first.
@@ -75,6 +65,26 @@ func openSource(ctx context.Context, c *config.Config, env environment, logger *
 	logger.Info("visibility chosen", "visibility", mode.String(), "why", why)
 	s.live = binlog.NewLive(s.config(freshServerID()))
 	return s, nil
+}
+
+// serversOf are the source's servers, as the configuration has them.
+func serversOf(c *config.Config, env environment) ([]binlog.ServerConfig, error) {
+	password, err := c.Source.Password(env.getenv)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	servers := make([]binlog.ServerConfig, 0, len(c.Source.All()))
+	for _, url := range c.Source.All() {
+		secure, err := c.Source.TLS.Client(url)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		_, address := url.Address()
+		servers = append(servers, binlog.ServerConfig{
+			Flavor: url.Flavor, Address: address, User: url.User, Password: password, PasswordFrom: c.Source.PasswordFrom(env.getenv), TLS: secure,
+		})
+	}
+	return servers, nil
 }
 
 func ask(ctx context.Context, server binlog.ServerConfig) (*binlog.Settings, error) {
