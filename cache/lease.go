@@ -130,18 +130,35 @@ func (e *Entry) makeStub(exptime uint32, bits uint16, cas uint64, granted uint32
 	return true
 }
 
-// Vivify makes a stub for a key whose Item is not there, as memcached's "mg … N" does; the
-// caller is the one who fills. ok is false if there was no memory for it.
-func (e *Entry) Vivify(exptime uint32) (it Item, ok bool) {
-	if e.ref != 0 {
-		e.drop() // a deleted value, or a stub of the text dialect whose interval is over
-	}
+// Vivify makes a stub for a key whose Item is not there, as memcached's "mg … N" does. won
+// says whether the caller is the one who fills: not where lease-get has given the token to
+// somebody whose interval lasts. ok is false if there was no memory for a stub.
+func (e *Entry) Vivify(exptime uint32) (it Item, won, ok bool) {
 	s := e.store
-	if !e.makeStub(exptime, 0, s.nextCAS(), s.tick.Load()) {
-		return Item{}, false
+	won = true
+	bits, cas, granted := uint16(0), uint64(0), s.tick.Load()
+	if e.ref != 0 {
+		// A deleted value, or a stub of the text dialect whose interval is over.
+		h := s.at(e.ref)
+		if h.has(bitInvisible) && h.has(bitToken) && granted-h.atime < s.intervalTicks() {
+			won = false
+			bits, cas, granted = bitText|bitToken, h.cas, h.atime
+			exptime = s.secondAfter(granted)
+		}
+		e.drop()
 	}
-	s.leases.granted.Add(1)
-	return Item{store: s, h: s.at(e.ref), ref: e.ref}, true
+	if won {
+		cas = s.nextCAS()
+	}
+	if !e.makeStub(exptime, bits, cas, granted) {
+		return Item{}, false, false
+	}
+	if won {
+		s.leases.granted.Add(1)
+	} else {
+		s.leases.hotMisses.Add(1)
+	}
+	return Item{store: s, h: s.at(e.ref), ref: e.ref}, won, true
 }
 
 // MayFill reports whether token is the one that was handed out for the key, and is not

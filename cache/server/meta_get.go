@@ -35,8 +35,7 @@ func (s *Session) metaGetKey(r *metaRequest, out *Output) (answer string) {
 	it, found := e.Item()
 	created := false
 	if !found && r.given('N') {
-		it, found = e.Vivify(0)
-		if created = found; created && r.given('E') && r.newCAS != 0 {
+		if it, created, found = e.Vivify(0); created && r.given('E') && r.newCAS != 0 {
 			e.SetCAS(it, r.newCAS)
 		}
 	}
