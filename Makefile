@@ -8,6 +8,8 @@ SHELL := /bin/bash
 GO ?= go
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
+# How long the cache server is soaked.
+SOAK_SECONDS ?= 300
 # The packages and the tests to take: make race PKG=./batcher RUN=TestName
 PKG ?= ./...
 RUN ?= .
@@ -104,6 +106,10 @@ recipes: servers ## Run what docs/tags.md shows with its real libraries, as far 
 .PHONY: torture
 torture: ## Kill, freeze and cut everything for TORTURE_SECONDS (300), and look for lost keys
 	$(GO) run ./integration/torture
+
+.PHONY: cache-soak
+cache-soak: cc ## Soak mccache, under the race detector, for SOAK_SECONDS (300), and let a herd graze
+	$(GO) test -count=1 -v -timeout 0 -run 'Soak|Herd|OneKey' ./integration/mccache -soak $(SOAK_SECONDS) -herd 10 -histories 2000
 
 .PHONY: linter
 linter: ## Build golangci-lint ahead of its first use

@@ -1,0 +1,173 @@
+// Package mccache holds the built cache server to its promises, from outside: what comes
+// in are clients, polite and not, and what is looked at are answers, their order, and the
+// size of the process. Leases are held to the promise they exist for, in both dialects:
+// what was read before a delete is never cached after it.
+package mccache
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
+)
+
+// given is a command that need not be built.
+var given = flag.String("mccache", "", "test the command at this `path`; otherwise it is built first")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most of a test's time is waiting. -parallel still has the last word.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("4")
+	}
+	status := m.Run()
+	failed := []error{plain.remove(), raced.remove()}
+	if status == 0 {
+		failed = append(failed, goleak.Find())
+	}
+	if err := errors.Join(failed...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+// built is the command, built once in a run of the tests.
+type built struct {
+	args []string
+	once sync.Once
+	dir  string
+	err  error
+}
+
+var (
+	// plain is the command as it is shipped: the race detector would change its size.
+	plain = built{}
+	raced = built{args: []string{"-race"}}
+)
+
+func (b *built) path(t *testing.T) string {
+	t.Helper()
+	if *given != "" {
+		return *given
+	}
+	b.once.Do(func() {
+		if b.dir, b.err = os.MkdirTemp("", "mcsqueal-mccache-"); b.err != nil {
+			return
+		}
+		args := append([]string{"build", "-o", b.dir}, b.args...)
+		// Not bound to the test that happens to be the first.
+		cmd := exec.CommandContext(context.Background(), "go", append(args, "github.com/mcsqueal/mcsqueal/cmd/mccache")...)
+		if said, err := cmd.CombinedOutput(); err != nil {
+			b.err = fmt.Errorf("build mccache: %w\n%s", err, said)
+		}
+	})
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return filepath.Join(b.dir, "mccache")
+}
+
+func (b *built) remove() error {
+	if b.dir == "" {
+		return nil
+	}
+	return os.RemoveAll(b.dir)
+}
+
+// start starts a mccache that goes with the test.
+func start(t *testing.T, args ...string) *servers.Memcached {
+	t.Helper()
+	return servers.Mccache(t, servers.MccacheConfig{Program: plain.path(t), Args: args})
+}
+
+// patience is how long what must come to pass may take on a busy machine.
+const patience = 60 * time.Second
+
+// await waits until a condition holds; what says what it is, and may say more.
+func await(t *testing.T, what func() string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not within %v: %s", patience, what())
+		case <-tick.C:
+		}
+	}
+}
+
+// resident is how much memory a process has in the machine's, in bytes.
+func resident(t *testing.T, pid int) int64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// descriptors counts the open files of a process.
+func descriptors(t *testing.T, pid int) int {
+	t.Helper()
+	files, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}
+
+// threads counts the threads of a process.
+func threads(t *testing.T, pid int) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+// stat is one of a server's counters.
+func stat(t *testing.T, m *servers.Memcached, name string) int64 {
+	t.Helper()
+	stats, err := m.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.ParseInt(stats[name], 10, 64)
+	if err != nil {
+		t.Fatalf("stat %s: %v", name, err)
+	}
+	return n
+}
+
+// mebibytes writes a size for people.
+func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
+// clip is the beginning of what is too long to print.
+func clip(s string) string {
+	const most = 200
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return strings.TrimSpace(s)
+}
