@@ -13,6 +13,7 @@ const tooMany = "ERROR Too many open connections\r\n"
 func (srv *Server) serve(l *listener) {
 	var err error
 	switch {
+	case l.bound != nil: // the event loops have it
 	case l.packets != nil:
 		err = srv.serveDatagrams(l)
 	case l.tls != TLSOff || !haveLoops:

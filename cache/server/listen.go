@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -15,24 +16,41 @@ import (
 type listener struct {
 	net.Listener                // of connections; nil for datagrams
 	packets      net.PacketConn // of datagrams; nil otherwise
-	tls          TLSMode
-	tag          string
+	// file is of the same socket: the net package lets nobody accept but itself.
+	file  *os.File
+	bound net.Addr // of datagrams that the event loops have taken over
+	tls   TLSMode
+	tag   string
 }
 
-func (l *listener) close() error {
-	var err error
-	if l.Listener != nil {
-		err = l.Listener.Close()
-	} else {
-		err = l.packets.Close()
-	}
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
+// open makes l.file.
+func (l *listener) open() (err error) {
+	l.file, err = l.Listener.(interface{ File() (*os.File, error) }).File() //nolint:errcheck // net's listeners have one
 	return err
 }
 
+func (l *listener) close() error {
+	var errs []error
+	closing := func(c io.Closer) {
+		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if l.file != nil {
+		closing(l.file)
+	}
+	if l.Listener != nil {
+		closing(l.Listener)
+	} else {
+		closing(l.packets)
+	}
+	return errors.Join(errs...)
+}
+
 func (l *listener) addr() net.Addr {
+	if l.bound != nil {
+		return l.bound
+	}
 	if l.Listener != nil {
 		return l.Addr()
 	}

@@ -21,8 +21,9 @@ const haveLoops = true
 // stays with one loop. So nothing is handed from one thread to another for an operation,
 // no lock is contended, and all connections of a loop share its buffers.
 type loops struct {
-	all   []*loop
-	ended sync.WaitGroup
+	all     []*loop
+	sockets []int // for datagrams
+	ended   sync.WaitGroup
 }
 
 // loop is one of them. What has no guard is its own thread's.
@@ -39,6 +40,7 @@ type loop struct {
 
 	ready   []*conn // have work though nothing comes: their turn was over before it
 	again   []*conn // ready, while it is worked through
+	udp     []*udpSocket
 	holders holders // connections that hold memory between turns
 	spare   []*conn // closed ones, to be used again
 	now     uint32  // seconds since the server started, coarsely
@@ -76,13 +78,44 @@ func startLoops(srv *Server) (*loops, error) {
 	for i := range srv.options.Threads {
 		l, err := newLoop(srv, srv.tallies[i])
 		if err != nil {
-			ls.drain(time.Now())
-			return nil, err
+			return nil, ls.abandon(err)
 		}
 		ls.all = append(ls.all, l)
+	}
+	for _, from := range srv.listeners {
+		if from.packets == nil {
+			if err := from.open(); err != nil {
+				return nil, ls.abandon(err)
+			}
+			continue
+		}
+		fd, err := takeDatagrams(from)
+		if err != nil {
+			return nil, ls.abandon(err)
+		}
+		ls.sockets = append(ls.sockets, fd)
+		for _, l := range ls.all {
+			l.udp = append(l.udp, newUDPSocket(srv, l.tally, fd))
+			if err := l.watch(fd, syscall.EPOLLIN|unix.EPOLLEXCLUSIVE, syscall.EPOLL_CTL_ADD); err != nil {
+				return nil, ls.abandon(err)
+			}
+		}
+	}
+	for _, l := range ls.all {
 		ls.ended.Go(l.run)
 	}
 	return ls, nil
+}
+
+// abandon gives back what loops have that do not run yet, and hands on why.
+func (ls *loops) abandon(why error) error {
+	for _, l := range ls.all {
+		l.close()
+	}
+	for _, fd := range ls.sockets {
+		closeFD(fd)
+	}
+	return why
 }
 
 func newLoop(srv *Server, t *tally) (*loop, error) {
@@ -171,6 +204,9 @@ func (ls *loops) drain(deadline time.Time) {
 		l.mu.Unlock()
 	}
 	ls.ended.Wait()
+	for _, fd := range ls.sockets {
+		closeFD(fd)
+	}
 }
 
 func (l *loop) run() {
@@ -230,12 +266,26 @@ func (l *loop) dispatch(events []syscall.EpollEvent) {
 			l.answerBell()
 			continue
 		}
+		if len(l.udp) > 0 && l.udpEvent(fd) {
+			continue
+		}
 		// A connection may have been closed earlier in this round. If its socket's number
 		// has a new one already, that is looked at in vain.
 		if fd < len(l.conns) && l.conns[fd] != nil {
 			l.event(l.conns[fd])
 		}
 	}
+}
+
+// udpEvent serves the socket for datagrams that fd is, and reports whether it is one.
+func (l *loop) udpEvent(fd int) bool {
+	for _, u := range l.udp {
+		if u.fd == fd {
+			u.serve()
+			return true
+		}
+	}
+	return false
 }
 
 // event is called when a connection's socket is ready for what it waits for.
@@ -359,6 +409,10 @@ func (l *loop) tick() {
 // drained answers what has come, closes what has nothing to wait for, and reports
 // whether nothing is left or it is time to give up.
 func (l *loop) drained() bool {
+	for _, u := range l.udp {
+		_ = l.watch(u.fd, 0, syscall.EPOLL_CTL_DEL) // it is there
+	}
+	l.udp = nil
 	l.answerBell()
 	for _, c := range l.conns {
 		if c == nil || c.blocked || c.lingering || c.queued {
@@ -394,23 +448,7 @@ func (l *loop) close() {
 
 // acceptAll hands every connection of a listener to a loop, until it is closed.
 func (srv *Server) acceptAll(l *listener) error {
-	// A listener of the net package lets nobody else accept; a file of the same socket
-	// does.
-	file, err := l.Listener.(interface{ File() (*os.File, error) }).File() //nolint:errcheck // net's listeners have one
-	if err != nil {
-		return err
-	}
-	defer file.Close() //nolint:errcheck // nothing was written to it
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		select {
-		case <-srv.stop:
-			_ = file.Close() // ends the wait below
-		case <-ended:
-		}
-	}()
-	raw, err := file.SyscallConn()
+	raw, err := l.file.SyscallConn()
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ package server
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // These system calls do not wait: sockets are non-blocking, and so they go to the kernel
@@ -71,4 +73,18 @@ func epollBlock(epfd int, events []syscall.EpollEvent, ms int) (int, syscall.Err
 func closeFD(fd int) {
 	// Whatever it returns, Linux has closed it.
 	_ = syscall.Close(fd)
+}
+
+// recvMessages takes as many datagrams as there are and there is room for.
+func recvMessages(fd int, m []message) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(m))), uintptr(len(m)), syscall.MSG_DONTWAIT, 0, 0) //nolint:gosec // as in recv
+	return int(n), errno
+}
+
+// sendMessages sends datagrams, at least one or it is an error.
+func sendMessages(fd int, m []message) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(m))), uintptr(len(m)), syscall.MSG_DONTWAIT, 0, 0) //nolint:gosec // as in recv
+	return int(n), errno
 }
