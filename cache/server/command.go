@@ -105,13 +105,6 @@ func (s *Session) datagram(name []byte, w *words, out *Output) int {
 	return 0
 }
 
-// locked runs f with the key locked.
-func (s *Session) locked(key []byte, f func(*cache.Entry)) {
-	e := s.store.Lock(key)
-	f(&e)
-	e.Unlock()
-}
-
 // deleteKey is delete KEY [SECONDS] [noreply]. With seconds, adds of the key are refused
 // for so long.
 func (s *Session) deleteKey(w *words, out *Output) {

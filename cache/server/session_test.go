@@ -17,13 +17,7 @@ func talk(t testing.TB, s *Session, in string) string {
 		n := s.Consume([]byte(in), &out)
 		in = in[n:]
 		full := out.Full()
-		at := 0
-		for _, p := range out.pins {
-			all.Write(out.Bytes[at:p.at])
-			at = p.at
-			all.Write(p.data)
-		}
-		all.Write(out.Bytes[at:])
+		all.WriteString(text(&out))
 		out.Release(s.store)
 		if s.Closing() || !full && !s.More() {
 			return all.String()

@@ -52,8 +52,8 @@ func (srv *Server) settings(say report) {
 		if given, ok := o.Settings[name]; ok {
 			value = given
 		}
-		if real, ok := known[name]; ok {
-			value = real
+		if ours, ok := known[name]; ok {
+			value = ours
 		}
 		say(name, value)
 	}
