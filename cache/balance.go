@@ -141,7 +141,7 @@ func (s *Store) rebalance() {
 const pagesPerStep = 64
 
 // donorShare is which part of a donor's pages moves at one look.
-const donorShare = 64
+const donorShare = 32
 
 func (s *Store) movePages(donor *class) {
 	donor.mu.Lock()

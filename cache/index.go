@@ -218,7 +218,7 @@ func (sh *shard) pack(s *Store, chain *bucket) {
 			if ref == 0 {
 				continue
 			}
-			if !fill(s, chain, last, ref, last.tags[i]) {
+			if !fillHole(s, chain, last, ref, last.tags[i]) {
 				return
 			}
 			last.refs[i], last.tags[i] = 0, 0
@@ -230,8 +230,8 @@ func (sh *shard) pack(s *Store, chain *bucket) {
 	}
 }
 
-// fill puts an item into the first free place of a chain before its last bucket.
-func fill(s *Store, chain, last *bucket, ref uint32, tag uint8) bool {
+// fillHole puts an item into the first free place of a chain before its last bucket.
+func fillHole(s *Store, chain, last *bucket, ref uint32, tag uint8) bool {
 	for b := chain; b != last; b = s.overflowAt(b.overflow) {
 		for i, used := range b.refs {
 			if used == 0 {

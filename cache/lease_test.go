@@ -1,10 +1,325 @@
 package cache
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
 
+// lease asks for a key's lease, and returns its token and the stale value.
+func lease(s *Store, key string) (token uint64, stale string) {
+	e := s.Lock([]byte(key))
+	defer e.Unlock()
+	l := e.Lease()
+	if l.HasStale {
+		body := l.Stale.AppendBody(nil)
+		stale = string(body[:len(body)-2])
+	}
+	return l.Token, stale
+}
+
+// fill stores a value by token, if it is good.
+func fill(t testing.TB, s *Store, key string, token uint64, value string) bool {
+	t.Helper()
+	var d Draft
+	if err := s.Draft(&d, []byte(key), 0, 0, len(value)); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Discard()
+	d.Write([]byte(value + "\r\n"))
+	e := s.Lock([]byte(key))
+	defer e.Unlock()
+	if !e.MayFill(token) {
+		return false
+	}
+	e.Put(&d)
+	return true
+}
+
+func leasing(t testing.TB) *Store {
+	return open(t, Config{Memory: 16 << 20, StaleTime: 5 * time.Second, LeaseInterval: 10 * time.Second})
+}
+
+func TestOneReaderFillsAndOthersWait(t *testing.T) {
+	s := leasing(t)
+	token, _ := lease(s, "k")
+	if token <= HotMiss {
+		t.Fatalf("the first reader's token is %d", token)
+	}
+	for range 3 {
+		if other, _ := lease(s, "k"); other != HotMiss {
+			t.Errorf("another reader's token is %d, want %d", other, HotMiss)
+		}
+	}
+	if !fill(t, s, "k", token, "v") {
+		t.Fatal("the fill was refused")
+	}
+	if got, _ := get(s, "k"); string(got) != "v" {
+		t.Errorf("k is %q after the fill", got)
+	}
+	if fill(t, s, "k", token, "again") {
+		t.Error("one token filled twice")
+	}
+}
+
+func TestWhateverHappensInBetweenVoidsTheToken(t *testing.T) {
+	for name, happens := range map[string]func(*Store){
+		"delete": func(s *Store) { del(s, "k") },
+		"set": func(s *Store) {
+			if err := set(t, s, "k", []byte("newer"), 0); err != nil {
+				t.Error(err)
+			}
+		},
+		"set and delete": func(s *Store) {
+			if err := set(t, s, "k", []byte("newer"), 0); err != nil {
+				t.Error(err)
+			}
+			del(s, "k")
+		},
+		"flush": func(s *Store) { s.Flush() },
+		"eviction": func(s *Store) {
+			for i := range 300_000 {
+				lease(s, fmt.Sprint("other", i))
+				// Values make the stale ones go, which stubs do not.
+				if err := set(t, s, fmt.Sprint("value", i), []byte("any"), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+	} {
+		for _, stale := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, stale value %v", name, stale), func(t *testing.T) {
+				s := leasing(t)
+				if stale {
+					if err := set(t, s, "k", []byte("old"), 0); err != nil {
+						t.Fatal(err)
+					}
+					del(s, "k")
+				}
+				token, _ := lease(s, "k")
+				happens(s)
+				if fill(t, s, "k", token, "stale") {
+					t.Fatal("a fill that began before was stored")
+				}
+				if got, ok := get(s, "k"); ok && string(got) != "newer" {
+					t.Errorf("k is %q", got)
+				}
+			})
+		}
+	}
+}
+
+func TestAfterADeleteTheNextReaderWinsAtOnce(t *testing.T) {
+	s := leasing(t)
+	first, _ := lease(s, "k")
+	del(s, "k")
+	second, _ := lease(s, "k")
+	if second == HotMiss || second == first {
+		t.Fatalf("the token after the delete is %d, the one before %d", second, first)
+	}
+	if fill(t, s, "k", first, "old") {
+		t.Error("the token of before the delete fills")
+	}
+	if !fill(t, s, "k", second, "new") {
+		t.Error("the token of after the delete does not fill")
+	}
+}
+
+func TestASlowDatabaseStillFills(t *testing.T) {
+	for _, stale := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stale value %v", stale), func(t *testing.T) {
+			s := leasing(t)
+			if stale {
+				if err := set(t, s, "k", []byte("old"), 0); err != nil {
+					t.Fatal(err)
+				}
+				del(s, "k")
+			}
+			token, _ := lease(s, "k")
+			s.forward(9 * time.Second)
+			if other, _ := lease(s, "k"); other != HotMiss {
+				t.Errorf("a second token within the interval: %d", other)
+			}
+			s.forward(2 * time.Second)
+			other, value := lease(s, "k")
+			if other != token {
+				t.Errorf("after the interval the token is %d and not the first one, %d", other, token)
+			}
+			if value != "" {
+				t.Errorf("%q is stale for longer than its time", value)
+			}
+			if third, _ := lease(s, "k"); third != HotMiss {
+				t.Errorf("the interval did not begin anew: token %d", third)
+			}
+			s.forward(30 * time.Second)
+			if !fill(t, s, "k", token, "v") {
+				t.Error("the fill of a slow database was refused")
+			}
+		})
+	}
+}
+
+func TestADeletedValueIsStaleForAWhile(t *testing.T) {
+	s := leasing(t)
+	if err := set(t, s, "k", []byte("old"), 0); err != nil {
+		t.Fatal(err)
+	}
+	del(s, "k")
+	if got, ok := get(s, "k"); ok {
+		t.Errorf("a get sees the deleted value %q", got)
+	}
+	token, value := lease(s, "k")
+	if value != "old" || token == HotMiss {
+		t.Errorf("the lease is %d with %q", token, value)
+	}
+	if other, value := lease(s, "k"); other != HotMiss || value != "old" {
+		t.Errorf("the second reader's lease is %d with %q", other, value)
+	}
+	s.forward(6 * time.Second)
+	if _, value := lease(s, "k"); value != "" {
+		t.Errorf("%q is still there", value)
+	}
+	if !fill(t, s, "k", token, "v") {
+		t.Error("the token went with the stale value")
+	}
+	if left := s.Stats().StaleBytes; left != 0 {
+		t.Errorf("%d bytes of stale values are counted and none is there", left)
+	}
+	s.check(t)
+}
+
+func TestStubsAndStaleValuesEvictNoValue(t *testing.T) {
+	s := open(t, Config{Memory: 32 << 20, StaleTime: time.Hour})
+	n := 0
+	for n%1000 != 0 || s.evictions() == 0 {
+		if err := set(t, s, fmt.Sprint("value", n), make([]byte, 400), 0); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	before, items := s.evictions(), s.Stats().Items
+	for i := range 200_000 {
+		lease(s, fmt.Sprint("missing:", i))
+		e := s.Lock(fmt.Appendf(nil, "held:%d", i))
+		e.HoldOff(time.Minute)
+		e.Unlock()
+	}
+	if now := s.evictions(); now != before {
+		t.Errorf("stubs and hold-offs have evicted %d values", now-before)
+	}
+	deleted := int64(0)
+	for i := range n / 2 {
+		key := fmt.Sprint("value", n-1-i)
+		if _, ok := get(s, key); ok {
+			del(s, key)
+			deleted++
+		}
+	}
+	if now := s.Stats().Items - stubs(s); now != items-deleted {
+		t.Errorf("%d items are left of %d, %d of which were deleted", now, items, deleted)
+	}
+	if stale := s.Stats().StaleBytes; stale > 32<<20/budgetShare {
+		t.Errorf("stale values take %d bytes", stale)
+	}
+	s.check(t)
+}
+
+// stubs is how many stubs there are.
+func stubs(s *Store) (n int64) {
+	for _, c := range s.Classes() {
+		if c.Side {
+			n += int64(c.Items)
+		}
+	}
+	return n
+}
+
+func (s *Store) evictions() (n uint64) {
+	for _, c := range s.Classes() {
+		if !c.Side {
+			n += c.Evictions
+		}
+	}
+	return n
+}
+
+func TestCASIDsAreNotReused(t *testing.T) {
+	first := open(t, Config{Memory: 8 << 20})
+	for range 1000 {
+		first.nextCAS()
+	}
+	last := first.nextCAS()
+	if last <= HotMiss || last >= 1<<63 {
+		t.Errorf("a CAS id is %d", last)
+	}
+	s, err := newStore(Config{Memory: 8 << 20}, time.Now().Add(2*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(s.done)
+	t.Cleanup(func() { _ = s.Close() })
+	if next := s.nextCAS(); next <= last {
+		t.Errorf("after a restart comes %d, before it was %d", next, last)
+	}
+}
+
+func TestAHoldOffRefusesAdds(t *testing.T) {
+	s := leasing(t)
+	hold := func(key string, d time.Duration) {
+		e := s.Lock([]byte(key))
+		e.Delete()
+		e.HoldOff(d)
+		e.Unlock()
+	}
+	held := func(key string) bool {
+		e := s.Lock([]byte(key))
+		defer e.Unlock()
+		return e.HeldOff()
+	}
+	hold("k", 2*time.Second)
+	hold("filled", 2*time.Second)
+	if !held("k") || !held("filled") || held("other") {
+		t.Errorf("held off: k %v, filled %v, other %v", held("k"), held("filled"), held("other"))
+	}
+	if err := set(t, s, "filled", []byte("v"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if held("filled") {
+		t.Error("a set did not end the hold-off")
+	}
+	s.forward(2*time.Second - time.Millisecond)
+	if !held("k") {
+		t.Error("the hold-off ended early")
+	}
+	s.forward(250 * time.Millisecond)
+	if held("k") {
+		t.Error("the hold-off did not end")
+	}
+}
+
+func TestAFullHoldOffTableRefusesEveryAdd(t *testing.T) {
+	s := open(t, Config{Memory: 8 << 20})
+	keys := 0
+	for s.LeaseStats().HoldoffsDisplaced == 0 {
+		e := s.Lock(fmt.Appendf(nil, "k%d", keys))
+		e.HoldOff(10 * time.Second)
+		e.Unlock()
+		keys++
+	}
+	for i := range keys {
+		e := s.Lock(fmt.Appendf(nil, "k%d", i))
+		if !e.HeldOff() {
+			t.Fatalf("the hold-off of k%d slipped", i)
+		}
+		e.Unlock()
+	}
+	s.forward(11 * time.Second)
+	e := s.Lock([]byte("k0"))
+	defer e.Unlock()
+	if e.HeldOff() {
+		t.Error("adds are refused for ever")
+	}
+}
 // Both dialects give out the same token: who comes by the meta one while lease-get's
 // reader is at the database waits for that reader's fill, and does not void its token.
 func TestOneTokenForBothDialects(t *testing.T) {

@@ -151,7 +151,7 @@ func newStore(config Config, now time.Time) (*Store, error) {
 	}
 	s.limit.Store(config.Memory)
 	s.most = config.Memory
-	if config.File == "" {
+	if config.File == "" && !config.Lock {
 		// Address space for cache_memlimit to grow into.
 		s.most *= growthReserve
 	}

@@ -55,11 +55,6 @@ func (thisProcess) prepare(s *settings, logger *slog.Logger) error {
 			return err
 		}
 	}
-	if s.lock {
-		if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE); err != nil {
-			logger.Warn("-k: memory cannot be locked; raise the limit (ulimit -l, LimitMEMLOCK=)", "error", os.NewSyscallError("mlockall", err))
-		}
-	}
 	return nil
 }
 
