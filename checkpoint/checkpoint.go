@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -81,7 +82,7 @@ type Store struct {
 // It fails with a *LockedError while another process holds the lock.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make state_dir: %w", err)
+		return nil, fmt.Errorf("make state_dir: %w", mended(err))
 	}
 	lock, err := acquire(dir)
 	if err != nil {
@@ -151,10 +152,21 @@ func (s *Store) write(clusters map[string]binlog.Position, retired []string) err
 		return fmt.Errorf("save checkpoint: %w", err)
 	}
 	if err := replace(Path(s.dir), append(data, '\n')); err != nil {
-		return fmt.Errorf("save checkpoint: %w", err)
+		return fmt.Errorf("save checkpoint: %w", mended(err))
 	}
 	s.at = Checkpoint{Clusters: clusters, Retired: retired, Saved: now}
 	return nil
+}
+
+// mended adds to what the system says of a directory what is to be done about it.
+func mended(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w; make room on its disk", err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w; let the user who runs mcsqueal write there, or set state_dir to another directory", err)
+	}
+	return err
 }
 
 // replace writes beside, syncs, renames, and syncs the directory.

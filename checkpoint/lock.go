@@ -33,7 +33,7 @@ func (e *LockedError) Error() string {
 func acquire(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
-		return nil, fmt.Errorf("lock state_dir: %w", err)
+		return nil, fmt.Errorf("lock state_dir: %w", mended(err))
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		locked := error(&LockedError{Dir: dir, PID: holder(f)})
@@ -46,7 +46,7 @@ func acquire(dir string) (*os.File, error) {
 	if err := f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("lock state_dir: %w", err), f.Close())
+			return nil, errors.Join(fmt.Errorf("lock state_dir: %w", mended(err)), f.Close())
 		}
 	}
 	return f, nil

@@ -118,10 +118,10 @@ const (
 // an error which names it: without it keys would be missing.
 func OpenSpool(dir string) (*Spool, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make the spool of XA transactions: %w", err)
+		return nil, fmt.Errorf("make the spool of XA transactions: %w", mended(err))
 	}
 	if err := syncDir(filepath.Dir(dir)); err != nil {
-		return nil, fmt.Errorf("make the spool of XA transactions: %w", err)
+		return nil, fmt.Errorf("make the spool of XA transactions: %w", mended(err))
 	}
 	files, err := os.ReadDir(dir)
 	if err != nil {

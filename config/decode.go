@@ -257,14 +257,14 @@ func setText(v reflect.Value, text string) error {
 	case reflect.Int:
 		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
 		if err != nil {
-			return fmt.Errorf("%q is not a whole number", clip(text))
+			return fmt.Errorf("%q is not a whole number; write digits, like 2", clip(text))
 		}
 		v.SetInt(n)
 		return nil
 	case reflect.Uint32:
 		n, err := strconv.ParseUint(text, 10, v.Type().Bits())
 		if err != nil {
-			return fmt.Errorf("%q is not a whole number from 0 to %d", clip(text), ^uint32(0))
+			return fmt.Errorf("%q is not a whole number; write one from 0 to %d", clip(text), ^uint32(0))
 		}
 		v.SetUint(n)
 		return nil

@@ -151,7 +151,7 @@ func TestAMistakeInAFlagNamesTheFlag(t *testing.T) {
 		{"a tag", []string{"--tag=a", "--tag=b c"},
 			`--tag: "b c" cannot name a tag; use 1 to 64 letters, digits, underscores, dots and hyphens, a letter or an underscore first`},
 		{"one of two sources", []string{"--source=mysql://u@a", "--source=mariadb://u@b"},
-			"--source: is mariadb, the first is mysql; a position in the log of one means nothing to the other"},
+			"--source: is mariadb, the first is mysql; a position in the log of one means nothing to the other, so name servers of one kind"},
 		{"a router", []string{"--cluster=west=a:1,b"},
 			`--cluster west: "b" has no port; write HOST:PORT, or the absolute path of a socket`},
 		{"no routers", []string{"--cluster=west="},

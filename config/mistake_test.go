@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,9 @@ func mistakesOf(t *testing.T, text string) string {
 	}
 	return err.Error()
 }
+
+// mend is how a mistake says what to do about it.
+var mend = regexp.MustCompile(`\b(write|did you mean|here can stand|takes|belongs under|keep|leave|set|put|name|list|give|use|shorten|may need quotes|a position is|a configuration is one|the syntax is|the wildcards are|may not itself merge|every cluster has one|must be at)\b`)
 
 func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 	const cluster = "clusters:\n  - name: east\n    routers: [a:1]\n"
@@ -82,9 +86,9 @@ func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 		{"a merge of a merge", "clusters:\n  - &a {name: a, routers: [a:1]}\n  - &b {<<: *a, name: b}\n  - {<<: *b, name: c}\n",
 			"m.yaml:3: clusters[2]: what is merged with << may not itself merge"},
 		{"no number", "catch_up: two\n",
-			`m.yaml:1: catch_up: "two" is not a whole number`},
+			`m.yaml:1: catch_up: "two" is not a whole number; write digits, like 2`},
 		{"a number too large", "source:\n  server_id: 4294967296\n",
-			`m.yaml:2: source.server_id: "4294967296" is not a whole number from 0 to 4294967295`},
+			`m.yaml:2: source.server_id: "4294967296" is not a whole number; write one from 0 to 4294967295`},
 		{"a time without a unit", cluster + "    timeout: 5\n",
 			`m.yaml:4: clusters[0].timeout: "5" is not a time; write it with a unit, like 500ms, 30s or 1m30s`},
 		{"no size", "log_bytes: 64M\n",
@@ -104,7 +108,7 @@ func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 		{"an empty one of several", "source: {urls: [mysql://u@a, '']}\n",
 			"m.yaml:1: source.urls[1]: is empty; write mysql://USER@HOST:PORT"},
 		{"a flavor of each", "source:\n  urls: [mysql://u@a, mariadb://u@b]\n",
-			"m.yaml:2: source.urls[1]: is mariadb, the first is mysql; a position in the log of one means nothing to the other"},
+			"m.yaml:2: source.urls[1]: is mariadb, the first is mysql; a position in the log of one means nothing to the other, so name servers of one kind"},
 		{"a wait that is over", "source:\n  failover_wait: -1s\n",
 			"m.yaml:2: source.failover_wait: is -1s; write 0s or more"},
 		{"a TLS mode", "source:\n  tls: {mode: required}\n",
@@ -245,13 +249,19 @@ func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 		// Everything at once.
 		{"a mistake of each kind", "sorce: {}\ncatch_up: two\nclusters: [{windw: 1, linger: 5}]\n",
 			"m.yaml:1: sorce: unknown field; did you mean source?\n" +
-				"m.yaml:2: catch_up: \"two\" is not a whole number\n" +
+				"m.yaml:2: catch_up: \"two\" is not a whole number; write digits, like 2\n" +
 				"m.yaml:3: clusters[0].windw: unknown field; did you mean window?\n" +
 				"m.yaml:3: clusters[0].linger: \"5\" is not a time; write it with a unit, like 500ms, 30s or 1m30s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := mistakesOf(t, test.text); got != test.want {
+			got := mistakesOf(t, test.text)
+			if got != test.want {
 				t.Errorf("got\n  %s\nwant\n  %s", got, test.want)
+			}
+			for line := range strings.SplitSeq(got, "\n") {
+				if !mend.MatchString(line) {
+					t.Errorf("%q does not say what to do", line)
+				}
 			}
 		})
 	}

@@ -116,7 +116,7 @@ func (v *validator) source() {
 		case i > 0 && slices.Contains(s.All()[:i], u):
 			v.wrong(path, "is the same server as one before it; name each once")
 		case u.Flavor != first.Flavor:
-			v.wrong(path, "is %s, the first is %s; a position in the log of one means nothing to the other", u.Flavor, first.Flavor)
+			v.wrong(path, "is %s, the first is %s; a position in the log of one means nothing to the other, so name servers of one kind", u.Flavor, first.Flavor)
 		}
 		if mode := s.TLS.ModeFor(u); u.Socket != "" && mode == TLSVerify && s.TLS.ServerName == "" {
 			v.wrong("source.tls", noNameToVerify)

@@ -475,3 +475,43 @@ func newMcrouter(t *testing.T, asynclogDisable string) (address string) {
 	})
 	return l.Addr().String()
 }
+
+func TestCheckLooksAtTheStateAndThisMachine(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t)
+	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	must(t, cfg.check(t, "--admin-listen", taken.Addr().String()), "state_dir", "admin", "fail", "address already in use", "admin.listen")
+	must(t, cfg.check(t, "--admin-listen", "127.0.0.1:0"), "state_dir", "admin", "ok", "can be served", "")
+	// A password that everybody may read; one that nobody has put there.
+	secret := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secret, []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, cfg.check(t, "--password-file", secret), "state_dir", "password_file", "ok", "for its owner and group alone", "")
+	if err := os.Chmod(secret, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	must(t, cfg.check(t, "--password-file", secret), "state_dir", "password_file", "warn", "may read "+secret, "chmod o= "+secret)
+	call{args: []string{"check", "--config", cfg.path, "--password-file", secret + "x"}, env: []string{"MCSQUEAL_PASSWORD="}}.run(t).
+		failed(t, 2, "read the source's password", secret+"x", "no such file")
+	// What was saved cannot be read.
+	if err := os.Mkdir(cfg.stateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.stateDir, "checkpoint.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, cfg.check(t), "state_dir", "checkpoint", "fail", "restore the file from a copy", "restore")
+	// A mistake in the configuration is none of the findings.
+	mcsqueal(t, "check", "--config", cfg.path, "--visibility", "delay:0s").failed(t, 2, "visibility")
+	mcsqueal(t, "check", "--source", db.url()).failed(t, 2, "no cluster is defined")
+	// There is hardly any room.
+	cfg.stateDir = filepath.Join(tinyDisk(t, 1<<20), "state")
+	cfg.write(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
+	must(t, cfg.check(t), "state_dir", "space", "warn", "are free", "room on the disk")
+}

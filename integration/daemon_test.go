@@ -25,6 +25,7 @@ type call struct {
 	env   []string  // beside the usual
 	// terminal, if set, is standard error; what the process says there is its reader's.
 	terminal *os.File
+	as       *syscall.Credential // nil: the test's own
 }
 
 // process is the command at work.
@@ -64,7 +65,7 @@ func (c call) start(t *testing.T) *process {
 		"MCSQUEAL_PASSWORD=" + password,
 		"GORACE=halt_on_error=1 atexit_sleep_ms=0",
 	}, c.env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.as}
 	started := make(chan error)
 	go func() {
 		defer close(p.ended)

@@ -72,6 +72,10 @@ func (b *built) path(t *testing.T) string {
 		if b.dir, b.err = os.MkdirTemp("", "mcsqueal-built-"); b.err != nil {
 			return
 		}
+		// Other users run it, too.
+		if b.err = os.Chmod(b.dir, 0o755); b.err != nil {
+			return
+		}
 		args := []string{"build", "-o", b.dir, "-ldflags", "-X main.version=" + testVersion}
 		if raced() {
 			args = append(args, "-race")

@@ -116,7 +116,7 @@ func (s *stateCheck) space(dir string) {
 func (s *stateCheck) checkpoint(cfg *Config) {
 	saved, err := checkpoint.Read(cfg.StateDir)
 	if err != nil {
-		s.fail("checkpoint", "", "%v", err)
+		s.fail("checkpoint", "restore it from a copy, or move it away and say with start where to begin", "%v", err)
 		return
 	}
 	s.saved = saved
