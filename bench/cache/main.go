@@ -178,7 +178,7 @@ func (b *bench) speeds(ctx context.Context, o options) error {
 	if shapes == 0 {
 		return fmt.Errorf("-run %s: nothing has such a name; \"t1 100k of 135B get 50\" is the form of one", o.chosen)
 	}
-	b.say("%d shapes, about %v", shapes, (time.Duration(loops*b.rounds*2) * (b.seconds + b.warm)).Round(time.Minute))
+	b.say("%d shapes, about %v", shapes, (time.Duration(loops*b.rounds*2) * (b.seconds + b.warm)).Round(10*time.Second))
 	for _, g := range groups {
 		if g.shapes == nil {
 			continue

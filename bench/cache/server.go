@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,7 +52,8 @@ func build(ctx context.Context, dir string) (path string, err error) {
 
 // launch starts a server for a group and fills it.
 func (s starter) launch(ctx context.Context, g group, t *items) (_ *server, err error) {
-	m, err := s.start(ctx, true,
+	udp := slices.ContainsFunc(g.shapes, func(s shape) bool { return s.udp })
+	m, err := s.start(ctx, udp,
 		"-t", strconv.Itoa(g.layout.threads), "-m", strconv.Itoa(g.filling.megabytes()), "-c", "4096")
 	if err != nil {
 		return nil, err

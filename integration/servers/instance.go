@@ -2,6 +2,7 @@ package servers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,9 @@ func (in *Instance) start(ctx context.Context) error {
 // errPortTaken: somebody took the port between our look at it and the server's bind.
 var errPortTaken = errors.New("port is taken")
 
+// errEnded: the server's process ended by itself, and as if all were well.
+var errEnded = errors.New("ended")
+
 // portTaken are the words of memcached, MySQL and MariaDB for that.
 var portTaken = [][]byte{[]byte("Address already in use"), []byte("Do you already have another")}
 
@@ -103,7 +107,7 @@ func (in *Instance) run(ctx context.Context) error {
 					return fmt.Errorf("start %s: %w", in, errPortTaken)
 				}
 			}
-			return fmt.Errorf("start %s: ended (%w) before it answered; its log:\n%s", in, proc.err, tail(said))
+			return fmt.Errorf("start %s: %w before it answered; its log:\n%s", in, cmp.Or(proc.err, errEnded), tail(said))
 		case <-ctx.Done():
 			err := fmt.Errorf("start %s: %w; last answer: %w; its log:\n%s", in, context.Cause(ctx), unanswered, tail(in.logFrom(before.Size())))
 			return errors.Join(err, proc.kill())
