@@ -92,7 +92,16 @@ func (l textLeaser) read(key string) (reading, error) {
 
 func (l textLeaser) fill(key string, token uint64, value string) (bool, error) {
 	line, err := l.ask("lease-set %s %d 0 0 %d\r\n%s\r\n", key, token, len(value), value)
-	return took("lease-set", line, "STORED", "NOT_STORED", err)
+	return took("lease-set", unstored(line, "NOT_STORED"), "STORED", "NOT_STORED", err)
+}
+
+// unstored makes no difference between a fill that was refused and one for which there was
+// no memory: the latter is for models to judge.
+func unstored(line, refused string) string {
+	if line == "SERVER_ERROR out of memory storing object" {
+		return refused
+	}
+	return line
 }
 
 func (l textLeaser) delete(key string) error {
@@ -160,7 +169,7 @@ func (l metaLeaser) fill(key string, token uint64, value string) (bool, error) {
 	if line == "NF" || line == "NS" {
 		line = "EX" // the stub is gone: as void as another's
 	}
-	return took("ms", line, "HD", "EX", err)
+	return took("ms", unstored(line, "EX"), "HD", "EX", err)
 }
 
 func (l metaLeaser) delete(key string) error {

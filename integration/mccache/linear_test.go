@@ -50,8 +50,16 @@ func (p *player) play(key, fresh string) (keyInput, keyOutput, error) {
 		return in, keyOutput{stored: stored}, err
 	case dice < 85 || !p.classic:
 		return keyInput{cmd: cmdDelete}, keyOutput{}, p.leaser.delete(key)
-	case dice < 90:
+	case dice < 88:
 		return keyInput{cmd: cmdSet, value: fresh}, keyOutput{}, p.w.set(key, fresh)
+	case dice < 90:
+		line, err := p.w.ask("append %s 0 0 %d\r\n%s\r\n", key, len(fresh), fresh)
+		stored, err := took("append", line, "STORED", "NOT_STORED", err)
+		return keyInput{cmd: cmdAppend, value: fresh}, keyOutput{stored: stored}, err
+	case dice < 91:
+		line, err := p.w.ask("flush_all\r\n")
+		_, err = took("flush_all", line, "OK", "OK", err)
+		return keyInput{cmd: cmdFlush}, keyOutput{}, err
 	case dice < 95:
 		line, err := p.w.ask("add %s 0 0 %d\r\n%s\r\n", key, len(fresh), fresh)
 		stored, err := took("add", line, "STORED", "NOT_STORED", err)
@@ -62,17 +70,20 @@ func (p *player) play(key, fresh string) (keyInput, keyOutput, error) {
 }
 
 // contest lets players act on the same key at the same time and returns the history.
-func contest(ctx context.Context, players []*player, key string, commands int) ([]porcupine.Operation, error) {
+func contest(ctx context.Context, players []*player, key string, commands int, pause time.Duration) ([]porcupine.Operation, error) {
 	var (
 		mu      sync.Mutex
 		history []porcupine.Operation // guarded by mu
 	)
 	epoch := time.Now()
-	group, _ := errgroup.WithContext(ctx)
+	group, ctx := errgroup.WithContext(ctx)
 	for id, p := range players {
 		p.tokens = p.tokens[:0]
 		group.Go(func() error {
 			for i := range commands {
+				if pause > 0 && !sleep(ctx, rand.N(pause)) {
+					return context.Cause(ctx)
+				}
 				call := time.Since(epoch)
 				in, out, err := p.play(key, fmt.Sprintf("%d.%d", id, i))
 				back := time.Since(epoch)
@@ -89,49 +100,79 @@ func contest(ctx context.Context, players []*player, key string, commands int) (
 	return history, group.Wait()
 }
 
-// contests plays many histories, each on a key of its own, and returns the first that
-// cannot be.
-func contests(t *testing.T, m *servers.Memcached, dialects []dialect, classic, careless bool) (wrong []porcupine.Operation) {
-	t.Helper()
+// contests says how histories are made.
+type contests struct {
+	dialects          []dialect
+	classic, careless bool
+	pause             time.Duration // before each command, at most
+	model             porcupine.Model
+	histories         int
+}
+
+// outcome is what came of them.
+type outcome struct {
+	fills, refused int
+	forgot         int                   // histories in which something was forgotten
+	wrong          []porcupine.Operation // the first history that cannot be
+}
+
+// play plays many histories, each on a key of its own.
+func (c contests) play(ctx context.Context, m *servers.Memcached) (o outcome, err error) {
 	const perKey, commands = 6, 14
 	seed := rand.Uint64()
 	var players []*player
 	for i := range perKey {
-		w, err := connect(t.Context(), m.Addr())
+		w, err := connect(ctx, m.Addr())
 		if err != nil {
-			t.Fatal(err)
+			return o, err
 		}
-		defer w.close()
-		players = append(players, &player{w: w, leaser: dialects[i%len(dialects)].open(w), classic: classic, careless: careless,
+		defer func() { err = errors.Join(err, w.close()) }()
+		players = append(players, &player{w: w, leaser: c.dialects[i%len(c.dialects)].open(w), classic: c.classic, careless: c.careless,
 			random: rand.New(rand.NewPCG(seed, uint64(i)))})
 	}
-	fills, refused := 0, 0
-	for n := range *histories {
-		history, err := contest(t.Context(), players, fmt.Sprintf("key:%d:%d", seed, n), commands)
+	for n := range c.histories {
+		history, err := contest(ctx, players, fmt.Sprintf("key:%d:%d", seed, n), commands, c.pause)
 		if err != nil {
-			t.Fatalf("seed %d, history %d: %v", seed, n, err)
+			return o, fmt.Errorf("seed %d, history %d: %w", seed, n, err)
 		}
-		for _, o := range history {
-			in, okI := o.Input.(keyInput)
-			out, okO := o.Output.(keyOutput)
+		for _, op := range history {
+			in, okI := op.Input.(keyInput)
+			out, okO := op.Output.(keyOutput)
 			if okI && okO && in.cmd == cmdFill && out.stored {
-				fills++
+				o.fills++
 			} else if in.cmd == cmdFill {
-				refused++
+				o.refused++
 			}
 		}
-		switch porcupine.CheckOperationsTimeout(leaseModel, history, patience) {
+		if porcupine.CheckOperationsTimeout(leaseModel, history, patience) == porcupine.Illegal {
+			o.forgot++
+		}
+		switch porcupine.CheckOperationsTimeout(c.model, history, patience) {
 		case porcupine.Illegal:
-			return history
+			o.wrong = history
+			return o, nil
 		case porcupine.Unknown:
-			t.Fatalf("seed %d, history %d: not checked within %v", seed, n, patience)
+			return o, fmt.Errorf("seed %d, history %d: not checked within %v", seed, n, patience)
 		case porcupine.Ok:
 		}
 	}
-	if fills == 0 || refused == 0 && !careless {
-		t.Errorf("%d fills were taken and %d refused: there was nothing to check", fills, refused)
+	return o, nil
+}
+
+// right plays them and sees that all of them can be.
+func (c contests) right(t *testing.T, what string, m *servers.Memcached) {
+	t.Helper()
+	o, err := c.play(t.Context(), m)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
 	}
-	return nil
+	if o.wrong != nil {
+		t.Errorf("%s: no order of these commands explains their answers:\n%s", what, tell(o.wrong))
+		return
+	}
+	if o.fills == 0 || o.refused == 0 {
+		t.Errorf("%s: %d fills were taken and %d refused: there was nothing to check", what, o.fills, o.refused)
+	}
 }
 
 // tell writes a history for people.
@@ -158,11 +199,87 @@ func TestHistoriesOfOneKeyAreLinear(t *testing.T) {
 		{"all at once", []dialect{textDialect, metaDialect, staleDialect}},
 	} {
 		for _, classic := range []bool{false, true} {
-			if wrong := contests(t, m, test.dialects, classic, false); wrong != nil {
-				t.Errorf("%s, classic commands: %v: no order of these commands explains their answers:\n%s", test.name, classic, tell(wrong))
+			c := contests{dialects: test.dialects, classic: classic, model: leaseModel, histories: *histories}
+			c.right(t, fmt.Sprintf("%s, classic commands: %v", test.name, classic), m)
+		}
+	}
+}
+
+// The same while memory runs out: what is cached, who holds the token and what was there
+// before may be forgotten, and still no fill of before a delete is taken.
+func TestHistoriesAreRightWhereMemoryIsShort(t *testing.T) {
+	t.Parallel()
+	m := start(t, "-m", "4", "-I", "64k")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var crowd errgroup.Group
+	for i := range 2 {
+		w, err := connect(t.Context(), m.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		crowd.Go(func() error {
+			defer w.close()
+			return press(ctx, w, i)
+		})
+	}
+	// So slowly that much is forgotten within one history, and many of them at once.
+	c := contests{dialects: []dialect{textDialect, metaDialect, staleDialect}, pause: 60 * time.Millisecond, model: lossyModel,
+		histories: max(1, *histories/50)}
+	var (
+		mu    sync.Mutex
+		total outcome // guarded by mu
+	)
+	var all errgroup.Group
+	for range 10 {
+		all.Go(func() error {
+			o, err := c.play(ctx, m)
+			mu.Lock()
+			defer mu.Unlock()
+			total.fills += o.fills
+			total.refused += o.refused
+			total.forgot += o.forgot
+			if o.wrong != nil {
+				total.wrong = o.wrong
+			}
+			return err
+		})
+	}
+	err := all.Wait()
+	cancel()
+	if err := errors.Join(err, crowd.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	if total.wrong != nil {
+		t.Errorf("no order of these commands explains their answers:\n%s", tell(total.wrong))
+	}
+	t.Logf("in %d of %d histories something was forgotten; %d fills were taken, %d refused", total.forgot, 10*c.histories, total.fills, total.refused)
+	if total.forgot == 0 || total.fills == 0 {
+		t.Error("memory was not short")
+	}
+}
+
+// press fills the memory with values as small as the histories', with values that are
+// deleted, and with stubs, until ctx ends: each kind makes room for its own first.
+func press(ctx context.Context, w *wire, id int) error {
+	const batch = 100
+	for n := 0; ctx.Err() == nil; n++ {
+		var commands strings.Builder
+		for k := range batch {
+			key := fmt.Sprintf("crowd:%020d:%d:%d", n, id, k)
+			fmt.Fprintf(&commands, "set %s 0 0 3\r\nabc\r\nmg stub:%s N10\r\nset old:%s 0 0 3\r\nabc\r\ndelete old:%s\r\n", key, key, key, key)
+		}
+		if err := w.send("%s", commands.String()); err != nil {
+			return err
+		}
+		for range 4 * batch {
+			// Some may be refused: what is asked for is that memory is short.
+			if _, err := w.line(); err != nil {
+				return err
 			}
 		}
 	}
+	return nil
 }
 
 // Stock memcached keeps the promise too, as long as nobody uses classic commands: the
@@ -171,9 +288,8 @@ func TestTheModelFitsMemcached(t *testing.T) {
 	t.Parallel()
 	m := servers.Memcache(t, servers.MemcachedConfig{})
 	for _, d := range []dialect{metaDialect, staleDialect} {
-		if wrong := contests(t, m, []dialect{d}, false, false); wrong != nil {
-			t.Errorf("%s: no order of these commands explains their answers:\n%s", d.name, tell(wrong))
-		}
+		c := contests{dialects: []dialect{d}, model: leaseModel, histories: *histories}
+		c.right(t, d.name, m)
 	}
 }
 
@@ -181,8 +297,9 @@ func TestTheModelFitsMemcached(t *testing.T) {
 func TestTheCheckFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	m := servers.Memcache(t, servers.MemcachedConfig{})
-	if wrong := contests(t, m, []dialect{metaDialect}, false, true); wrong == nil {
-		t.Error("fills by plain sets, which nothing voids, were never noticed")
+	c := contests{dialects: []dialect{metaDialect}, careless: true, model: leaseModel, histories: *histories}
+	if o, err := c.play(t.Context(), m); err != nil || o.wrong == nil {
+		t.Error(err, "fills by plain sets, which nothing voids, were never noticed")
 	}
 	w, err := connect(t.Context(), m.Addr())
 	if err != nil {
@@ -191,7 +308,7 @@ func TestTheCheckFindsWhatIsWrong(t *testing.T) {
 	defer w.close()
 	players := []*player{{w: w, leaser: metaDialect.open(w), random: rand.New(rand.NewPCG(1, 1))}}
 	// One client alone: there is only one order, so every forged answer shows.
-	history, err := contest(t.Context(), players, "forged", 60)
+	history, err := contest(t.Context(), players, "forged", 60, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
