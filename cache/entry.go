@@ -270,9 +270,6 @@ func (e *Entry) keepStale(h *header) {
 	s.setKind(c, e.ref, h, kindStale)
 	h.bits = h.bits&^(bitToken|bitStale) | bitInvisible
 	h.exptime = s.now.Load() + uint32(max(s.config.StaleTime.Seconds(), 1))
-	if h.ringed() {
-		*h.ring() = ringLinks{}
-	}
 	c.stale.push(s, e.ref, h)
 	c.bytes.Add(h.memory())
 	over := s.staleBytes.Add(h.memory()) > s.staleBudget

@@ -146,7 +146,7 @@ func (s *Store) dropLocked(c *class, shard *shard, hash uint64, ref uint32, h *h
 
 // leaveLocked takes an item out of ring and queue.
 func (s *Store) leaveLocked(c *class, shard *shard, ref uint32, h *header) {
-	if h.ringed() {
+	if h.ringed() && h.kind != kindStale {
 		shard.ring.remove(s, h)
 	}
 	c.bytes.Add(-h.memory())

@@ -38,7 +38,8 @@ const maxUnswept = 200
 func (s *Store) flushLocked() {
 	if s.gen.Load()-s.flushes.swept >= maxUnswept {
 		// Items carry eight bits of the generation: none may outlive that.
-		s.sweepLocked()
+		s.sweepAll()
+		s.flushes.swept = s.gen.Load()
 	}
 	s.gen.Add(1)
 }
@@ -55,15 +56,22 @@ func (s *Store) flushDue() {
 
 // sweep frees what was flushed.
 func (s *Store) sweep() {
+	gen := s.gen.Load()
 	s.flushes.mu.Lock()
-	defer s.flushes.mu.Unlock()
-	if s.flushes.swept != s.gen.Load() {
-		s.sweepLocked()
+	swept := s.flushes.swept == gen
+	s.flushes.mu.Unlock()
+	if swept {
+		return
 	}
+	// Whoever flushes again meanwhile does not wait for this.
+	s.sweepAll()
+	s.flushes.mu.Lock()
+	s.flushes.swept = max(s.flushes.swept, gen)
+	s.flushes.mu.Unlock()
 }
 
-func (s *Store) sweepLocked() {
-	gen := s.gen.Load()
+// sweepAll frees everything that is of another generation than now.
+func (s *Store) sweepAll() {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
@@ -76,7 +84,6 @@ func (s *Store) sweepLocked() {
 		}
 		sh.mu.Unlock()
 	}
-	s.flushes.swept = gen
 }
 
 // sweepStep is how many buckets are swept before others are let in.

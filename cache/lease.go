@@ -93,7 +93,7 @@ func (s *Store) intervalTicks() uint32 {
 
 // secondAfter is the second at which an interval that began at a tick is over.
 func (s *Store) secondAfter(tick uint32) uint32 {
-	return (tick+s.intervalTicks()+ticksPerSecond-1)/ticksPerSecond + 0
+	return (tick + s.intervalTicks() + ticksPerSecond - 1) / ticksPerSecond
 }
 
 // grantStub makes a stub for a key that is not there, and returns its token. Without

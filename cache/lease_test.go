@@ -252,7 +252,7 @@ func TestCASIDsAreNotReused(t *testing.T) {
 	if last <= HotMiss || last >= 1<<63 {
 		t.Errorf("a CAS id is %d", last)
 	}
-	s, err := newStore(Config{Memory: 8 << 20}, time.Now().Add(2*time.Second))
+	s, err := newStore(Config{Memory: 8 << 20}, 1, time.Now().Add(2*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,6 +320,7 @@ func TestAFullHoldOffTableRefusesEveryAdd(t *testing.T) {
 		t.Error("adds are refused for ever")
 	}
 }
+
 // Both dialects give out the same token: who comes by the meta one while lease-get's
 // reader is at the database waits for that reader's fill, and does not void its token.
 func TestOneTokenForBothDialects(t *testing.T) {

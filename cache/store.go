@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // MaxKey is the length of the longest key, in bytes, as memcached's.
@@ -111,7 +113,11 @@ const budgetShare = 20
 
 // New makes a store and starts its upkeep; Close ends it.
 func New(config Config) (*Store, error) {
-	s, err := newStore(config, time.Now())
+	s, err := newStore(config, growthReserve, time.Now())
+	if errors.Is(err, unix.ENOMEM) {
+		// A system that commits no more than it has: without room to grow, then.
+		s, err = newStore(config, 1, time.Now())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +125,8 @@ func New(config Config) (*Store, error) {
 	return s, nil
 }
 
-func newStore(config Config, now time.Time) (*Store, error) {
+// newStore makes a store for which reserve times its memory is reserved, without upkeep.
+func newStore(config Config, reserve int64, now time.Time) (*Store, error) {
 	if config.Memory == 0 {
 		config.Memory = 64 << 20
 	}
@@ -146,14 +153,14 @@ func newStore(config Config, now time.Time) (*Store, error) {
 		config: config, seed: maphash.MakeSeed(), shift: 3,
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	for config.Memory*growthReserve>>s.shift > 1<<32-pageSize {
+	for config.Memory*reserve>>s.shift > 1<<32-pageSize {
 		s.shift++
 	}
 	s.limit.Store(config.Memory)
 	s.most = config.Memory
 	if config.File == "" && !config.Lock {
 		// Address space for cache_memlimit to grow into.
-		s.most *= growthReserve
+		s.most *= reserve
 	}
 	pageCount := int(s.most>>pageShift) + 1
 	s.pages.all = make([]page, pageCount)

@@ -14,7 +14,7 @@ import (
 // open makes a store whose clock only the test moves.
 func open(t testing.TB, config Config) *Store {
 	t.Helper()
-	s, err := newStore(config, time.Now())
+	s, err := newStore(config, growthReserve, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

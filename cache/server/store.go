@@ -192,8 +192,8 @@ func (s *Session) storeClassic(p *pending) string {
 	class := p.draft.Item().Class()
 	t.cmdSet++
 	t.classes[class].cmdSet++
-	var room [cache.MaxKey]byte
-	key := append(room[:0], p.draft.Item().Key()...)
+	// Joining takes the draft's memory away, with its key.
+	key := append(t.key[:0], p.draft.Item().Key()...)
 	e := s.store.Lock(key)
 	defer e.Unlock()
 	answer := s.decideClassic(&e, p, class)

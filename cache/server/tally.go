@@ -1,14 +1,20 @@
 package server
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/mcsqueal/mcsqueal/cache"
+)
 
 // tally is the counters of one event loop's sessions. Consume holds mu while it works, so
 // that counting costs no atomic operation.
 type tally struct {
 	mu sync.Mutex
 	counts
-	// request is for the meta command at hand.
+	// request is the meta command at hand.
 	request metaRequest
+	// key is that of the value at hand.
+	key [cache.MaxKey]byte
 }
 
 // counts are what stats tells, by memcached's names.
