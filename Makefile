@@ -26,7 +26,7 @@ help: ## List the tasks
 		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: ## Build bin/mcsqueal; go stamps it with the version it is of
+build: ## Build bin/mcsqueal and bin/mccache; go stamps them with the version they are of
 	$(GO) build -buildvcs=auto -o bin/ ./cmd/...
 
 .PHONY: demo
