@@ -23,12 +23,13 @@ func FuzzParse(f *testing.F) {
 		"clusters:\n  - &a {name: a, routers: &r [a:1, b:2], action: stale:30s}\n  - {<<: *a, name: b}\n  - {<<: [*a], name: c, flush: *r}\n",
 		"clusters: [{name: a, routers: [a:1,\n b:2 ]}]\n",
 		"? x\n: y\n", "&a : b\n", "- *x\n", "%YAML 1.2\n---\n...\n", "start: |\n  now\n", "start: >-\n  now", "\ttags: [", "{a:", "start: &a\n  *a\n",
+		"state_dir: ${A}/${B}\nsource: {url: \"mysql://${A}@${A}\"}\nclusters: [{name: a, routers: [\"${A}:1\"], flush: [${]}]\n", "state_dir: ${AAA}\n", "state_dir: ${${A}}\n",
 		"<<: x\n", "<<: {<<: {}}\n", "!!map {}\n", "tags: !a [b]\n", "{tags: [a:b:c, 'd':e, {f:g}]}\n", "tags: [?]", "catch_up: 0x10\n",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("fuzz.yaml", data, noEnvironment)
+		c, err := Parse("fuzz.yaml", data, func(name string) string { return strings.Repeat("v", len(name)%3) })
 		if err == nil {
 			err = c.Validate()
 		}

@@ -233,7 +233,8 @@ func TestPasswordThatIsWrongLaterIsSaidAndLosesNothing(t *testing.T) {
 		if said := daemon.stderr.String(); strings.Contains(said, password) || strings.Contains(said, "another\"") {
 			t.Errorf("a password is in the log: %s", said)
 		}
-		// The new one, and a reload, without a restart.
+		// The new one, and a reload, without a restart; with the old one it is refused.
+		daemon.reload(t, refused+".*refuses the login")
 		write("another")
 		daemon.reload(t, atWork)
 		awaitGone(t, m, key)

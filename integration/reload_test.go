@@ -98,7 +98,8 @@ func TestReloadsUnderLoadDropNoKey(t *testing.T) {
 			fill(t, north, keys(name, 0, most)...)
 		}
 		rules := "rules: [{table: " + db.schema + ".rows_of, keys: [\"" + db.schema + ":row:{id}\"]}]"
-		inEast := cluster("east", "servers", east.Addr())
+		// Beside it one that is away, which delays no change, and whose place is kept.
+		inEast := cluster("east", "servers", east.Addr()) + "\n" + cluster("away", "servers", "127.0.0.1:1")
 		inNorth := cluster("north", "routers", north.Addr())
 		cfg := configure(t, db.url(), rules, "clusters:", inEast)
 		daemon := cfg.daemon(t, "--admin-listen", "127.0.0.1:0")
@@ -162,7 +163,14 @@ func TestReloadsUnderLoadDropNoKey(t *testing.T) {
 		awaitGone(t, north, keys("k", since, all)...)
 		awaitGone(t, north, keys("row", since, all)...)
 		mustBeThere(t, north, keys("k", 0, before-100)...)
-		daemon.stop(t)
+		if waited := daemon.said("stopping"); len(waited) > 0 {
+			t.Errorf("a change waited for a cluster that is away: %s", waited)
+		}
+		if at, _ := cfg.checkpoint(t); at.Clusters["away"].Offset >= at.Clusters["east"].Offset {
+			t.Errorf("the place of the cluster that is away has moved: %+v", at)
+		}
+		daemon.signal(t, syscall.SIGTERM) // it waits for that cluster now
+		daemon.failed(t, 0)
 		if c, _ := cfg.checkpoint(t); len(c.Retired) > 0 {
 			t.Errorf("the checkpoint has %v retired, which is served", c.Retired)
 		}

@@ -148,6 +148,9 @@ func (d *daemon) prepare(ctx context.Context, c *config.Config, clusters []confi
 	}
 	// Every cluster has its place on disk before anything is read: a daemon killed
 	// within the first second would otherwise begin where the log has got to by then.
+	if len(g.fresh) == 0 && d.now() != nil {
+		return g, nil
+	}
 	return g, d.store.Save(g.fresh)
 }
 
