@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A liar stands before a server and changes what it says. It gives the address to
+// reach it at.
+func liar(t *testing.T, server string, lie func(said []byte) []byte) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		all.Wait()
+	})
+	all.Go(func() {
+		for {
+			client, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			all.Go(func() { relay(t, client, server, lie) })
+		}
+	})
+	return l.Addr().String()
+}
+
+func relay(t *testing.T, client net.Conn, server string, lie func([]byte) []byte) {
+	defer client.Close()
+	conn, err := net.DialTimeout("tcp4", server, patience)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close()
+	var up sync.WaitGroup
+	up.Go(func() {
+		io.Copy(conn, client)
+		conn.(*net.TCPConn).CloseWrite()
+	})
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := conn.Read(buffer)
+		if _, failed := client.Write(lie(buffer[:n])); failed != nil || err != nil {
+			break
+		}
+	}
+	client.Close()
+	up.Wait()
+}
+
+// replace is a lie that puts one text in the place of another.
+func replace(text, other string) func([]byte) []byte {
+	return func(said []byte) []byte { return bytes.ReplaceAll(said, []byte(text), []byte(other)) }
+}
+
+// pattern is a lie that puts a text in the place of what matches.
+func pattern(text, other string) func([]byte) []byte {
+	match := regexp.MustCompile(text)
+	return func(said []byte) []byte { return match.ReplaceAll(said, []byte(other)) }
+}
+
+// A test that finds nothing proves something only if it would have found what is there.
+// Each of these servers is wrong in one point, and each must be found out, by a program
+// of a few commands.
+func TestEveryLieIsFoundOut(t *testing.T) {
+	lies := []struct {
+		name    string
+		lie     func([]byte) []byte
+		profile profile
+	}{
+		{"an add succeeds that should not", replace("NOT_STORED\r\n", "STORED\r\n"), mixed},
+		{"an error has another word", replace("CLIENT_ERROR invalid exptime argument", "CLIENT_ERROR invalid exptime"), mixed},
+		{"a value has another byte", replace("\r\n99\r\n", "\r\n98\r\n"), mixed},
+		{"an item lives two seconds longer", pattern(` t100\b`, " t102"), mixed},
+		{"a quiet miss is answered", replace("\r\nMN\r\nMN\r\n", "\r\nMN\r\nEN\r\nMN\r\n"), mixed},
+		{"an answer is missing", replace("DELETED\r\n", ""), mixed},
+		{"two ids are one", pattern(`(VALUE \S+ \d+ \d+) \d{3,}\r`, "$1 777\r"), mixed},
+		{"a flag is missing", replace(" Z", ""), meta},
+		{"a stale item is not", replace(" X", ""), meta},
+		{"a token is given twice", pattern(` Z\r`, " W\r"), meta},
+		{"flags come in another order", pattern(` (s\d+) (c\d+)`, " $2 $1"), meta},
+		{"a lease is filled with a void token", replace("EX\r\n", "HD\r\n"), meta},
+	}
+	t.Parallel()
+	for _, l := range lies {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			s := staged(t, "memcached", func(addr string) (string, error) {
+				return liar(t, addr, l.lie), nil
+			})
+			r, err := comparison{
+				world: s.world, seed: seed(t), lasts: patience, most: 1, shrink: patience, profiles: []profile{l.profile},
+			}.compare(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.findings) == 0 {
+				t.Fatalf("%d programs were answered the same", r.programs)
+			}
+			const few = 6
+			if f := r.findings[0]; f.words() > few {
+				t.Errorf("found, but in %d commands:", f.words())
+				if err := f.print(testWriter{t}, "liar", "memcached"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// Time must be found out about, too: a server whose items live longer.
+func TestItemsThatLiveLongerAreFoundOut(t *testing.T) {
+	t.Parallel()
+	s := staged(t, "memcached", nil)
+	long := generate(1, timed, 2)
+	for i, c := range []command{"set «a» 0 2 1\r\nx\r\nmn\r\n", "get «a»\r\nmn\r\n"} {
+		long.steps[i] = step{commands: []command{c}}
+	}
+	for _, c := range []struct {
+		second  int
+		answers string
+	}{{1, "VALUE"}, {2, "END"}} {
+		all, counted, err := s.world.runTimed(t.Context(), []program{long}, []moment{{second: 0, step: 0}, {second: c.second, step: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := all[0].answers[1]
+		if all[0].different != "" || counted != "" || !bytes.HasPrefix(answer[0], []byte(c.answers)) {
+			t.Errorf("after %v an item of two seconds is answered with %q, %q (%s, %s)",
+				time.Duration(c.second)*time.Second, answer[0], answer[1], all[0].different, counted)
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// print shows a finding: what to send, what each server says, and how to have it again.
+func (f finding) print(out io.Writer, subject, reference string) error {
+	var text strings.Builder
+	fmt.Fprintf(&text, "seed %d, %v: %d commands, of %d\n", f.seed, f.profile, f.words(), f.original.words())
+	for i, s := range f.steps {
+		fmt.Fprintf(&text, "  step %d, %v\n", i+1, s.cut)
+		for _, c := range s.commands {
+			fmt.Fprintf(&text, "    > %v\n", c)
+		}
+		if i >= len(f.answers) {
+			continue
+		}
+		for side, name := range []string{subject, reference} {
+			var said []string
+			for _, r := range parse(f.answers[i][side]) {
+				said = append(said, r.String())
+			}
+			fmt.Fprintf(&text, "    %s: %s\n", name, strings.ReplaceAll(strings.Join(said, " | "), string(f.naming), ""))
+		}
+	}
+	fmt.Fprintf(&text, "  different in step %d: %s\n", f.at+1, f.different)
+	_, err := io.WriteString(out, text.String())
+	return err
+}

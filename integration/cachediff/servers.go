@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
+)
+
+// args are the options that both servers get: memory for everything that programs
+// store, since what is evicted is not compared.
+var args = []string{"-m", "1024"}
+
+// still are the options with which a memcached leaves its items alone. Its background
+// threads hold on to items while they move them, and a number that is held is not
+// changed in place: its length and its marks would be a matter of luck.
+var still = append(args, "-o", "no_lru_maintainer,no_lru_crawler")
+
+// start starts a server of a name: memcached, old (memcached 1.6.18), or else the path
+// of a mccache.
+func start(ctx context.Context, name string) (*servers.Memcached, error) {
+	switch name {
+	case "memcached":
+		return servers.StartMemcached(ctx, servers.MemcachedConfig{Args: still})
+	case "old":
+		return servers.StartMemcached(ctx, servers.MemcachedConfig{Old: true, Args: still})
+	}
+	return servers.StartMccache(ctx, servers.MccacheConfig{Program: name, Args: args})
+}
+
+// build builds mccache into a folder.
+func build(ctx context.Context, dir string, out io.Writer) (string, error) {
+	program := filepath.Join(dir, "mccache")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/mcsqueal/mcsqueal/cmd/mccache")
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build mccache: %w", err)
+	}
+	return program, nil
+}
+
+// A stage is two servers that run, their clocks as much in step as may be.
+type stage struct {
+	subject, reference *servers.Memcached
+	world              *world
+}
+
+// set starts both servers. The subject's address is what through makes of it, nil for
+// the one it has.
+func set(ctx context.Context, subject, reference string, through func(addr string) (string, error)) (_ *stage, err error) {
+	s := &stage{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.subject, err = start(ctx, subject); err != nil {
+		return nil, err
+	}
+	if s.reference, err = start(ctx, reference); err != nil {
+		return nil, err
+	}
+	addr := s.subject.Addr()
+	if through != nil {
+		if addr, err = through(addr); err != nil {
+			return nil, err
+		}
+	}
+	for attempt := 1; ; attempt++ {
+		if err := s.connect(ctx, addr); err != nil {
+			return nil, err
+		}
+		window, err := s.world.settle(ctx)
+		if err != nil {
+			return nil, err
+		}
+		const enough, attempts = 700 * time.Millisecond, 5
+		if window >= enough {
+			return s, nil
+		}
+		if attempt == attempts {
+			return nil, fmt.Errorf("bring the clocks of %v and %v in step: at best they stand still together for %v", s.subject, s.reference, window)
+		}
+		// memcached's clock moves as long after every second as after its start.
+		if _, err := s.world.subject.tick(ctx); err != nil {
+			return nil, err
+		}
+		if err := pause(ctx, time.Second-20*time.Millisecond); err != nil {
+			return nil, err
+		}
+		if err := s.reference.Restart(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *stage) connect(ctx context.Context, addr string) (err error) {
+	if s.world != nil {
+		if err := s.world.close(); err != nil {
+			return err
+		}
+		s.world = nil
+	}
+	subject, err := reach(ctx, s.subject.String(), addr)
+	if err != nil {
+		return err
+	}
+	reference, err := reach(ctx, s.reference.String(), s.reference.Addr())
+	if err != nil {
+		return errors.Join(err, subject.close())
+	}
+	s.world, err = meet(subject, reference)
+	if err != nil {
+		return errors.Join(err, subject.close(), reference.close())
+	}
+	return nil
+}
+
+func (s *stage) close() (err error) {
+	if s.world != nil {
+		err = s.world.close()
+	}
+	for _, m := range []*servers.Memcached{s.subject, s.reference} {
+		if m != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}
+	return err
+}
+
+// scratch is a folder that goes with what is done in it.
+func scratch(do func(dir string) error) (err error) {
+	dir, err := os.MkdirTemp("", "cachediff-")
+	if err != nil {
+		return fmt.Errorf("make a scratch folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return do(dir)
+}
