@@ -32,12 +32,11 @@ func (g *generator) name() string {
 // word is something that may stand where a number or a flag belongs. None makes a stub
 // or a stale item.
 func (g *generator) word() string {
-	return g.of("0", "1", "-1", "+1", "01", "1x", "x", "", "noreply", "2147483645", "99999999999", "4294967296",
+	return g.of("0", "1", "-1", "+1", "01", "1x", "x", "", "noreply", "2147483646", "99999999999", "4294967296",
 		"18446744073709551616", "1.5", "0x1", "v", "q", "k", "b", "T5", "O1", "\t", "\x00", "é", "«a»", "\r")
 }
 
-// bent is a command with words left out or too many, or words of another kind. A byte
-// count of two gigabytes swallows what follows, on both.
+// bent is a command with words left out or too many, or words of another kind.
 func (g *generator) bent() command {
 	words := []string{g.name()}
 	if g.chance(0.9) {
@@ -73,7 +72,7 @@ func (g *generator) nonsense() command {
 	if g.chance(0.02) {
 		return alone + g.line("GET / HTTP/1.1")
 	}
-	return g.line(g.of("", " ", "x", "xy", "xyz", "\r", "GET «a»", " mg «a»", "gett «a»", "mx «a»", "m", "nosuch", "nosuch noreply",
+	return g.line(g.of("", "x", "xy", "xyz", "GET «a»", " mg «a»", "gett «a»", "mx «a»", "m", "nosuch", "nosuch noreply",
 		"nosuch x noreply", "noreply", "set", "get", "mg", "ms", "me", "ma", "md", "mg ", "mn x", "mn  ", "mng", "version x", "version noreply",
 		"verbosity", "verbosity x", "verbosity -1", "verbosity 4294967296", "verbosity x noreply", "flush_all x", "flush_all x noreply",
 		"flush_all 99999999999", "cache_memlimit -1", "cache_memlimit 1000000001", "cache_memlimit 0 noreply", "lru_crawler",
@@ -91,7 +90,7 @@ func (g *generator) badData() command {
 	if g.chance(0.5) && !g.profile.stubs() {
 		line = g.of("set", "add", "replace", "append", "prepend") + " «a» " + g.of("0", "x", "-1", "1") + " " + g.of("0", "x", "9") + " " + size + g.quiet()
 	}
-	data := strings.Repeat("x", max(0, n+g.IntN(5)-2))
+	data := strings.Repeat("x", max(min(n, 1), n+g.IntN(5)-2))
 	return g.line(line) + command(data+g.of("\r\n", "\r\n", "\n", "", "\r", "\r\r\n"))
 }
 

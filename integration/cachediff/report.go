@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
 )
+
+// endingAnswered is what a server says to the ending of a step.
+var endingAnswered = bytes.Repeat([]byte("MN\r\n"), strings.Count(ending, "mn"))
 
 // print shows a finding: what to send, what each server says, and how to have it again.
 func (f finding) print(out io.Writer, subject, reference string) error {
@@ -20,7 +24,7 @@ func (f finding) print(out io.Writer, subject, reference string) error {
 		}
 		for side, name := range []string{subject, reference} {
 			var said []string
-			for _, r := range parse(f.answers[i][side]) {
+			for _, r := range parse(bytes.TrimSuffix(f.answers[i][side], endingAnswered)) {
 				said = append(said, r.String())
 			}
 			fmt.Fprintf(&text, "    %s: %s\n", name, strings.ReplaceAll(strings.Join(said, " | "), string(f.naming), ""))
