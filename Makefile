@@ -111,6 +111,10 @@ torture: ## Kill, freeze and cut everything for TORTURE_SECONDS (300), and look 
 cache-soak: cc ## Soak mccache, under the race detector, for SOAK_SECONDS (300), and let a herd graze
 	$(GO) test -count=1 -v -timeout 0 -run 'Soak|Herd|OneKey' ./integration/mccache -soak $(SOAK_SECONDS) -herd 10 -histories 2000
 
+.PHONY: cachediff
+cachediff: servers ## Hold mccache to memcached for DIFF_SECONDS (300), from SEED on
+	$(GO) run ./integration/cachediff
+
 .PHONY: linter
 linter: ## Build golangci-lint ahead of its first use
 	$(LINT) version

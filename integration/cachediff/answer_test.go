@@ -71,7 +71,7 @@ func TestAProgramCanBeMadeSmaller(t *testing.T) {
 	if got := p.replaced(2, "d\r\n"); got.words() != 3 || got.command(2) != "d\r\n" || p.command(2) != "c\r\n" {
 		t.Errorf("%v, %v", got, p)
 	}
-	if got := command("set k 0 0 1 noreply\r\nx\r\n").shorter(); len(got) != 5 || got[4] != "set k 0 0 1\r\nx\r\n" || got[0] != "set 0 0 1 noreply\r\nx\r\n" {
+	if got := command("set «a» 2 0 1 noreply\r\nx\r\n").shorter(); len(got) != 4 || got[3] != "set «a» 2 0 1\r\nx\r\n" || got[0] != "set «a» 0 1 noreply\r\nx\r\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -19,6 +20,16 @@ type result struct {
 	programs, commands int
 	missed             int // groups of programs that the machine was too slow for
 	findings           []finding
+	repeated           int // findings that look like one of these
+}
+
+// add takes a finding in, unless it looks like one that is known.
+func (r *result) add(f finding) {
+	if slices.ContainsFunc(r.findings, f.alike) {
+		r.repeated++
+		return
+	}
+	r.findings = append(r.findings, f)
 }
 
 // A comparison runs programs on both servers until its time is over.
@@ -114,7 +125,7 @@ func (c comparison) one(ctx context.Context, p program, r *result) error {
 		}
 		return all, nil
 	}, c.shrink)
-	r.findings = append(r.findings, finding{small, p})
+	r.add(finding{small, p})
 	return err
 }
 
@@ -141,7 +152,7 @@ func (c comparison) group(ctx context.Context, group []program, schedule []momen
 		}
 		found = true
 		small, err := shrink(ctx, ran, ask, c.shrink)
-		r.findings = append(r.findings, finding{small, group[i]})
+		r.add(finding{small, group[i]})
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func (g *generator) with(words string, key string, between string, choices ...ch
 			flags = append(flags, c.flag)
 		}
 	}
-	if g.chance(0.03) {
+	if g.wild > 0 && g.chance(0.05) {
 		flags = append(flags, g.stray())
 	}
 	g.Shuffle(len(flags), func(i, j int) { flags[i], flags[j] = flags[j], flags[i] })

@@ -39,9 +39,12 @@ func (g *generator) word() string {
 // bent is a command with words left out or too many, or words of another kind.
 func (g *generator) bent() command {
 	words := []string{g.name()}
-	if g.chance(0.9) {
-		words = append(words, g.key())
+	switch words[0] {
+	case "gat", "gats":
+		words = append(words, g.of("0", "10", "x", "-1", "99999999999"))
 	}
+	// A key of this program's own, or none: what is stored is not to be met by others.
+	words = append(words, g.key())
 	for range g.IntN(6) {
 		words = append(words, g.word())
 	}

@@ -119,7 +119,7 @@ func (o options) compare(ctx context.Context, stdout, stderr io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(stdout, "%d programs, %d commands: %d differences\n", r.programs, r.commands, len(r.findings)); err != nil {
+	if _, err := fmt.Fprintf(stdout, "%d programs, %d commands: %d differences, and %d like them\n", r.programs, r.commands, len(r.findings), r.repeated); err != nil {
 		return err
 	}
 	if len(r.findings) > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 )
 
@@ -24,7 +25,8 @@ func (f finding) print(out io.Writer, subject, reference string) error {
 		}
 		for side, name := range []string{subject, reference} {
 			var said []string
-			for _, r := range parse(bytes.TrimSuffix(f.answers[i][side], endingAnswered)) {
+			answer := bytes.TrimPrefix(f.answers[i][side], []byte("MN\r\n")) // to the opening
+			for _, r := range parse(bytes.TrimSuffix(answer, endingAnswered)) {
 				said = append(said, r.String())
 			}
 			fmt.Fprintf(&text, "    %s: %s\n", name, strings.ReplaceAll(strings.Join(said, " | "), string(f.naming), ""))
@@ -33,4 +35,19 @@ func (f finding) print(out io.Writer, subject, reference string) error {
 	fmt.Fprintf(&text, "  different in step %d: %s\n", f.at+1, f.different)
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// alike tells whether two findings look as if they had one cause: the last commands and
+// what was said, but for numbers and keys.
+func (f finding) alike(other finding) bool { return f.shape() == other.shape() }
+
+// varying is what may be another in each finding of one cause.
+var varying = regexp.MustCompile(`\d+|«[^»]*»|k\w*:\w*|answer \d+`)
+
+func (f finding) shape() string {
+	last := ""
+	if n := f.words(); n > 0 {
+		last, _, _ = strings.Cut(strings.TrimPrefix(string(f.command(n-1)), string(alone)), " ")
+	}
+	return last + varying.ReplaceAllString(f.different, "#")
 }

@@ -79,12 +79,13 @@ func first(ctx context.Context, candidates []program, ask judge, deadline time.T
 // batch is how many programs are run at a time.
 func batch(p profile) int {
 	if p.time() {
-		return 40
+		return 80
 	}
 	return 1
 }
 
-// shorter returns the command with a word of its first line less, each in turn.
+// shorter returns the command with a word of its first line less, each in turn, but not
+// without its key.
 func (c command) shorter() (all []command) {
 	text, lone := strings.CutPrefix(string(c), string(alone))
 	if lone {
@@ -96,6 +97,9 @@ func (c command) shorter() (all []command) {
 	line, data, _ := strings.Cut(text, "\n")
 	words := strings.Split(line, " ")
 	for i := 1; i < len(words); i++ {
+		if strings.Contains(words[i], "«") || len(data) > 1500 {
+			continue // it would be another key, or its data a line that is too long
+		}
 		less := append(append([]string(nil), words[:i]...), words[i+1:]...)
 		text := strings.Join(less, " ")
 		if i == len(words)-1 && strings.HasSuffix(line, "\r") {

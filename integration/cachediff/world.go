@@ -125,6 +125,10 @@ func (w *world) begin(p program) *running {
 	return r
 }
 
+// opening comes before every step: the first byte of a connection may not be that of the
+// binary protocol.
+const opening = "mn\r\n"
+
 // ending comes behind every step. It tells a connection that was closed from one that was
 // not, and a command that lacks a few bytes of data takes them from it: memcached keeps
 // back answers while it waits for data, some of them or all, as luck has it.
@@ -139,6 +143,7 @@ func (w *world) step(ctx context.Context, r *running, i int) error {
 	var answers [2][]byte
 	err := w.each(func(i int, t *target) (err error) {
 		var text strings.Builder
+		text.WriteString(opening)
 		for _, c := range s.commands {
 			text.WriteString(r.naming.expand(c, func(key, age string) uint64 {
 				known := r.now
