@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,11 @@ func staged(t *testing.T, subject string, through func(string) (string, error)) 
 // agree compares for a while, and shows what differs.
 func agree(t *testing.T, s *stage, lasts time.Duration, p ...profile) result {
 	t.Helper()
+	if slices.ContainsFunc(p, profile.time) {
+		if err := s.align(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r, err := comparison{world: s.world, seed: seed(t), lasts: lasts, most: 3, shrink: patience, profiles: p}.compare(t.Context())
 	for _, f := range r.findings {
 		t.Error("the answers differ:")
@@ -68,9 +74,9 @@ func agree(t *testing.T, s *stage, lasts time.Duration, p ...profile) result {
 
 func TestMemcachedIsNoDifferentFromItself(t *testing.T) {
 	t.Parallel()
-	r := agree(t, staged(t, "memcached", nil), 14*time.Second, mixed, meta, timed, timedMeta)
-	if r.programs < 100 || r.commands < 1000 {
-		t.Errorf("%d programs with %d commands prove little; %d groups were too slow", r.programs, r.commands, r.missed)
+	r := agree(t, staged(t, "memcached", nil), 3*time.Second, mixed, meta)
+	if r.programs < 50 {
+		t.Errorf("%d programs with %d commands prove little", r.programs, r.commands)
 	}
 }
 

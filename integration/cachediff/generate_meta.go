@@ -101,9 +101,15 @@ func (g *generator) md() command {
 }
 
 func (g *generator) ma() command {
+	mode, there, anew := g.of("I", "+", "INCR", "i", "", "X"), 0.3, 0.0
+	if g.chance(0.5) {
+		// Upwards, memcached gives the TTL and the id to the item that it has just
+		// replaced, if the number has grown longer.
+		mode, there, anew = g.of("D", "-", "DECR"), 1, 0.3
+	}
 	return alone + g.with("ma", g.key(), "",
 		choice{"N" + g.seconds(), 0.35}, choice{"J" + g.delta(), 0.3}, choice{"D" + g.delta(), 0.4},
-		choice{"T" + g.seconds(), 0.15}, choice{"M" + g.of("I", "D", "+", "-", "INCR", "i", "", "X"), 0.35},
+		choice{"T" + g.seconds(), anew}, choice{"M" + mode, there},
 		choice{"q", 0.12}, choice{"t", 0.25}, choice{"c", 0.25}, choice{"v", 0.5}, choice{"k", 0.15},
-		choice{g.opaque(), 0.12}, choice{"C" + g.id(), 0.15}, choice{"E" + g.chosen(), 0.1})
+		choice{g.opaque(), 0.12}, choice{"C" + g.id(), 0.15}, choice{"E" + g.chosen(), anew})
 }

@@ -46,7 +46,9 @@ func (g *generator) bent() command {
 	// A key of this program's own, or none: what is stored is not to be met by others.
 	words = append(words, g.key())
 	for range g.IntN(6) {
-		words = append(words, g.word())
+		if w := g.word(); words[0] != "ma" || w != "T5" { // see ma
+			words = append(words, w)
+		}
 	}
 	text := strings.Join(words, strings.Repeat(" ", 1+g.pick(9, 1)))
 	if g.chance(0.2) {
@@ -139,7 +141,7 @@ func (g *generator) tooMany() string {
 				text += " " + flags[i:i+1]
 				continue
 			}
-			text += " " + g.of("O1", "P1", "L1", "T50", "R5", "F1", "D1", "J1", "k")
+			text += " " + g.of("O1", "P1", "L1", "R50", "R5", "F1", "D1", "J1", "k")
 		}
 		return text
 	}

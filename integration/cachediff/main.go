@@ -108,6 +108,9 @@ func (o options) compare(ctx context.Context, stdout, stderr io.Writer) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.align(ctx); err != nil {
+		return err
+	}
 	fmt.Fprintf(stderr, "cachediff: %v and %v, from seed %d on, %v\n", s.subject, s.reference, o.seed, o.lasts)
 	c := comparison{world: s.world, seed: o.seed, lasts: o.lasts, most: o.most, shrink: 30 * time.Second, profiles: o.profiles, progress: stderr}
 	r, err := c.compare(ctx)
