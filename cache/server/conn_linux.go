@@ -204,6 +204,7 @@ func (l *loop) trim() {
 func (l *loop) block(c *conn, sent int, in []byte) {
 	h := l.holdFor(c)
 	l.out.moveTo(&h.out, sent, l.srv.store)
+	h.sent = 0 // what was kept before is sent
 	l.trim()
 	c.blocked = true
 	if err := l.watch(c.fd, syscall.EPOLLOUT, syscall.EPOLL_CTL_MOD); err != nil {
