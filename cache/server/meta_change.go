@@ -55,8 +55,10 @@ func (s *Session) metaDeleteKey(r *metaRequest) (code string) {
 		return "HD"
 	}
 	if r.given('x') {
-		t.deleteHits++
-		t.classes[it.Class()].deleteHits++
+		if !r.given('I') {
+			t.deleteHits++
+			t.classes[it.Class()].deleteHits++
+		}
 		if it, found = s.emptyItem(r, &e, it); !found {
 			return outOfMemory
 		}
@@ -142,7 +144,8 @@ func (s *Session) metaAddDelta(r *metaRequest, out *Output, incr bool) (answer s
 		var room [20]byte
 		digits := strconv.AppendUint(room[:0], n, 10)
 		var d cache.Draft
-		if err := s.store.Draft(&d, r.key, 0, s.store.Expiry(int64(r.vivify)), len(digits)); err != nil {
+		// N gives it its TTL, in its turn among the flags.
+		if err := s.store.Draft(&d, r.key, 0, 0, len(digits)); err != nil {
 			return s.noDraft(r.key, false, err)
 		}
 		d.Write(digits)

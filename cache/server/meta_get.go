@@ -44,20 +44,13 @@ func (s *Session) metaGetKey(r *metaRequest, out *Output) (answer string) {
 		t.cmdGet++
 		t.getMisses++
 		s.noteMiss(r.key)
-		if r.given('q') {
-			return ""
-		}
+		start := out.mark()
 		out.text("EN")
-		return r.keyAndOpaque(out)
-	}
-	if r.given('T') {
-		t.cmdTouch++
-		t.touchHits++
-		t.classes[it.Class()].touchHits++
-	} else {
-		t.cmdGet++
-		t.getHits++
-		t.classes[it.Class()].getHits++
+		answer := r.keyAndOpaque(out)
+		if r.given('q') && answer == "" {
+			out.takeBack(start, s.store)
+		}
+		return answer
 	}
 	s.note(watchFetchers, it, "")
 	shown := r.given('v') && (!r.given('C') || r.cas == 0 || r.cas != it.CAS())
@@ -91,8 +84,23 @@ func (s *Session) metaGetKey(r *metaRequest, out *Output) (answer string) {
 	if !r.given('u') {
 		e.Access(it)
 	}
+	s.countMetaGet(r, it)
 	e.Unlock()
 	return ""
+}
+
+// countMetaGet counts an mg that found its item.
+func (s *Session) countMetaGet(r *metaRequest, it cache.Item) {
+	t := s.tally
+	if r.given('T') {
+		t.cmdTouch++
+		t.touchHits++
+		t.classes[it.Class()].touchHits++
+		return
+	}
+	t.cmdGet++
+	t.getHits++
+	t.classes[it.Class()].getHits++
 }
 
 // metaGetFlags does what the flags say, in their order, and appends what they ask for.

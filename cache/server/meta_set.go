@@ -24,14 +24,18 @@ func (s *Session) metaSet(w *words, after []byte, out *Output) int {
 	if answer == "" {
 		mode, answer = r.storeMode()
 	}
-	if answer == "" && !r.opaqueFits() {
-		answer = opaqueTooLong
-	}
 	p := &s.stored
 	if answer == "" {
 		if err := s.store.Draft(&p.draft, r.key, r.clientFlags, s.expiryOf(r, mode), int(size)); err != nil {
 			answer = s.noDraft(r.key, true, err)
 		}
+	}
+	if answer == "" && !r.opaqueFits() {
+		// memcached counts it all the same.
+		s.tally.cmdSet++
+		s.tally.classes[p.draft.Item().Class()].cmdSet++
+		p.draft.Discard()
+		answer = opaqueTooLong
 	}
 	if answer != "" {
 		out.text(answer)

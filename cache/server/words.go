@@ -31,8 +31,9 @@ func noreply(line []byte) bool {
 	for end > 0 && line[end-1] == ' ' {
 		end--
 	}
-	const word = " noreply"
-	return end >= len(word) && string(line[end-len(word):end]) == word
+	const word = "noreply"
+	from := end - len(word)
+	return from >= 0 && string(line[from:end]) == word && (from == 0 || line[from-1] == ' ')
 }
 
 // decimal reads digits only, at most places of them.
@@ -63,7 +64,7 @@ func unsigned32(b []byte) (uint32, bool) {
 }
 
 // signed32 reads an expiry or a length as meta commands take it: a minus at most before
-// the digits, and at most eleven characters.
+// the digits, and at most eleven characters. A minus alone is 0, as for memcached.
 func signed32(b []byte) (int32, bool) {
 	if len(b) > 11 {
 		return 0, false
@@ -71,6 +72,9 @@ func signed32(b []byte) (int32, bool) {
 	digits, negative := b, false
 	if len(b) > 0 && b[0] == '-' {
 		digits, negative = b[1:], true
+		if len(digits) == 0 {
+			return 0, true
+		}
 	}
 	n, ok := decimal(digits, 11)
 	switch {
