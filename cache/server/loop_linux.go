@@ -297,6 +297,9 @@ func (l *loop) event(c *conn) {
 		if l.resume(c) {
 			l.serve(c, false)
 		}
+	case c.queued:
+		// It has answers to give before anything more is read, which might be the end:
+		// it gets its turn in this round.
 	default:
 		l.serve(c, true)
 	}
