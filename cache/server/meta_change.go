@@ -96,6 +96,10 @@ func (s *Session) emptyItem(r *metaRequest, e *cache.Entry, it cache.Item) (cach
 	return it, true
 }
 
+// chunkedFrom is the size from which memcached divides a value, and does not look for a
+// number in it.
+const chunkedFrom = 512 << 10
+
 // metaArithmetic is ma KEY FLAG….
 func (s *Session) metaArithmetic(w *words, out *Output) {
 	key := w.next()
@@ -153,8 +157,8 @@ func (s *Session) metaAddDelta(r *metaRequest, out *Output, incr bool) (answer s
 		e.Put(&d)
 		it, _ = e.Stored()
 	default:
-		if it.Size() == 0 {
-			return nonNumeric
+		if it.Size() == 0 || it.Size() >= chunkedFrom {
+			return nonNumeric // whatever its CAS id
 		}
 		if r.given('C') && r.cas != 0 && r.cas != it.CAS() {
 			out.text("EX")
