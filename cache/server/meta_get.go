@@ -62,6 +62,11 @@ func (s *Session) metaGetKey(r *metaRequest, out *Output) (answer string) {
 	}
 	won, answer := s.metaGetFlags(r, &e, it, created, out)
 	if answer != "" {
+		// memcached has counted it as fetched by then, unless a flag wants to know how it
+		// was before.
+		if r.has&(letter('u')|letter('h')|letter('l')|letter('T')|letter('N')|letter('R')) == 0 {
+			e.Access(it)
+		}
 		e.Unlock()
 		return answer
 	}
