@@ -180,9 +180,16 @@ func near(a, b string, apart int64) bool {
 		return true
 	case one < 0 || other < 0: // never
 		return one == other
+	case min(one, other) > absolute:
+		apart++
 	}
 	return one-other <= apart && other-one <= apart
 }
+
+// absolute is what the seconds to a time that was given as such may be more than, and no
+// others: they lie a second further apart, for memcached takes its own start and the
+// present for whole seconds.
+const absolute = 60 * 60 * 24 * 30
 
 func number(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 64)

@@ -33,7 +33,7 @@ func (g *generator) name() string {
 // or a stale item.
 func (g *generator) word() string {
 	return g.of("0", "1", "-1", "+1", "01", "1x", "x", "", "noreply", "2147483646", "99999999999", "4294967296",
-		"18446744073709551616", "1.5", "0x1", "v", "q", "k", "b", "T5", "O1", "\t", "\x00", "é", "«a»", "\r")
+		"18446744073709551616", "1.5", "0x1", "v", "q", "k", "b", "T5", "O1", "\x00", "é", "«a»")
 }
 
 // bent is a command with words left out or too many, or words of another kind.
@@ -127,7 +127,8 @@ func (g *generator) tooMany() string {
 	n := 15 + g.IntN(15)
 	switch name := g.name(); name {
 	case "get", "gets":
-		return name + strings.Repeat(g.of(" «a»", " «a» «b»", "  «c»"), n*[]int{1, 20}[g.IntN(2)])
+		// With what was not ended before it, it would be another line, and too long.
+		return string(alone) + name + strings.Repeat(g.of(" «a»", " «a» «b»", "  «c»"), n*[]int{1, 20}[g.IntN(2)])
 	case "gat", "gats":
 		return name + " 0" + strings.Repeat(" «a»", n)
 	case "mg", "md", "ma", "me":

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
+)
+
+// mccache builds the cache server of this checkout.
+func mccache(t *testing.T) string {
+	t.Helper()
+	program, err := build(t.Context(), t.TempDir(), testWriter{t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+func TestMccacheAnswersAsMemcachedDoes(t *testing.T) {
+	t.Parallel()
+	servers.Need(t, servers.KindMemcached)
+	program := mccache(t)
+	t.Run("programs", func(t *testing.T) {
+		t.Parallel()
+		r := agree(t, staged(t, program, nil), 16*time.Second, mixed, meta, timed, timedMeta)
+		if r.programs < 100 || r.commands < 1000 {
+			t.Errorf("%d programs with %d commands prove little; %d groups were too slow", r.programs, r.commands, r.missed)
+		}
+	})
+	t.Run("an independent client", func(t *testing.T) {
+		t.Parallel()
+		s := staged(t, program, nil)
+		sameClient(t, s.subject, s.reference)
+	})
+	t.Run("names of statistics", func(t *testing.T) {
+		t.Parallel()
+		sameNames(t, staged(t, program, nil).world)
+	})
+	t.Run("listings", func(t *testing.T) {
+		t.Parallel()
+		sameListings(t, servers.Mccache(t, servers.MccacheConfig{Program: program}), servers.Memcache(t, servers.MemcachedConfig{}))
+	})
+}
