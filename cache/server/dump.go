@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strconv"
 
 	"github.com/mcsqueal/mcsqueal/cache"
@@ -99,12 +98,7 @@ func (l *listing) append(out *Output, it cache.Item) {
 		out.text("\r\n")
 		return
 	}
-	b := append(out.Bytes, "key="...)
-	if it.Binary() {
-		b = appendEscaped(b, []byte(base64.StdEncoding.EncodeToString(it.Key())))
-	} else {
-		b = appendEscaped(b, it.Key())
-	}
+	b := appendEscaped(append(out.Bytes, "key="...), it.Key())
 	b = strconv.AppendInt(append(b, " exp="...), it.Expires(), 10)
 	b = strconv.AppendInt(append(b, " la="...), it.Accessed(), 10)
 	b = strconv.AppendUint(append(b, " cas="...), it.CAS(), 10)
