@@ -35,7 +35,7 @@ func TestMccacheAnswersAsMemcachedDoes(t *testing.T) {
 	})
 	t.Run("names of statistics", func(t *testing.T) {
 		t.Parallel()
-		sameNames(t, staged(t, program, nil).world)
+		sameNames(t, servers.Mccache(t, servers.MccacheConfig{Program: program}), servers.Memcache(t, servers.MemcachedConfig{}))
 	})
 	t.Run("listings", func(t *testing.T) {
 		t.Parallel()

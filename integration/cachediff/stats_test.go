@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // class is the number of a size class, or of a connection, before a statistic's name.
@@ -26,8 +28,18 @@ func names(t *testing.T, to *target, sub string) []string {
 
 // sameNames holds the lists of statistics to each other; they are read by programs that
 // look for names.
-func sameNames(t *testing.T, w *world) {
+func sameNames(t *testing.T, subject, reference *servers.Memcached) {
 	t.Helper()
+	s := stage{subject: subject, reference: reference}
+	if err := s.connect(t.Context(), subject.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	w := s.world
+	defer func() {
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for _, target := range w.both() {
 		for _, text := range []string{"set stats:a 0 0 3\r\nabc\r\n", "get stats:a\r\n"} {
 			line, err := target.ask(text)
@@ -65,5 +77,5 @@ func sameNames(t *testing.T, w *world) {
 
 func TestStatisticsHaveTheSameNames(t *testing.T) {
 	t.Parallel()
-	sameNames(t, staged(t, "memcached", nil).world)
+	sameNames(t, servers.Memcache(t, servers.MemcachedConfig{}), servers.Memcache(t, servers.MemcachedConfig{}))
 }
