@@ -92,22 +92,26 @@ const sessions = "; sessions that are already connected keep their old setting"
 // version says which server it is, and who it takes us for.
 func (s *serverCheck) version(ctx context.Context) {
 	s.account(ctx)
-	name := names[s.settings.Flavor] + " " + s.settings.Version
-	if tested(s.settings.Flavor, s.settings.Version) {
-		s.ok("version", "%s", name)
+	if untested := Untested(s.settings.Flavor, s.settings.Version); untested != "" {
+		s.warn("version", MendUntested, "%s", untested)
 		return
 	}
-	s.warn("version", "mcsqueal replay --from oldest --dry-run, which shows whether its log is read as it should be",
-		"%s is not a version that mcsqueal is tested with; those are MySQL %s and MariaDB %s",
-		name, strings.Join(Tested[binlog.MySQL], ", "), strings.Join(Tested[binlog.MariaDB], ", "))
+	s.ok("version", "%s %s", names[s.settings.Flavor], s.settings.Version)
 }
 
 var names = map[binlog.Flavor]string{binlog.MySQL: "MySQL", binlog.MariaDB: "MariaDB"}
 
-// tested tells whether a version is one of those.
-func tested(f binlog.Flavor, version string) bool {
-	return slices.ContainsFunc(Tested[f], func(t string) bool { return strings.HasPrefix(version, t+".") })
+// Untested says of a server's version that it is not one of Tested; empty if it is.
+func Untested(f binlog.Flavor, version string) string {
+	if slices.ContainsFunc(Tested[f], func(t string) bool { return strings.HasPrefix(version, t+".") }) {
+		return ""
+	}
+	return fmt.Sprintf("%s %s is not a version that mcsqueal is tested with; those are MySQL %s and MariaDB %s",
+		names[f], version, strings.Join(Tested[binlog.MySQL], ", "), strings.Join(Tested[binlog.MariaDB], ", "))
 }
+
+// MendUntested is what shows whether an untested server's log is read as it should be.
+const MendUntested = "mcsqueal replay --from oldest --dry-run, which shows whether its log is read as it should be"
 
 // account says who the server takes this connection for, and whether that may do more
 // than it need.

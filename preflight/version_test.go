@@ -20,8 +20,12 @@ func TestOnlyVersionsUnderTestCountAsTested(t *testing.T) {
 		{binlog.MariaDB, "11.4.2-MariaDB", false},
 		{binlog.FlavorUnknown, "9.7.4", false},
 	} {
-		if got := tested(c.flavor, c.version); got != c.want {
-			t.Errorf("%s %s: %v, want %v", c.flavor, c.version, got, c.want)
+		if got := Untested(c.flavor, c.version); (got == "") != c.want {
+			t.Errorf("%s %s: %q, want it to be tested: %v", c.flavor, c.version, got, c.want)
 		}
+	}
+	const want = "MySQL 8.0.36 is not a version that mcsqueal is tested with; those are MySQL 9.7 and MariaDB 10.11"
+	if got := Untested(binlog.MySQL, "8.0.36"); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/config"
 	"github.com/mcsqueal/mcsqueal/pipeline"
+	"github.com/mcsqueal/mcsqueal/preflight"
 )
 
 // source is the server whose log is read, or several to fail over between, and
@@ -196,6 +197,9 @@ func freshServerID() uint32 {
 
 // warnAbout says what of the source's settings should be known.
 func warnAbout(s *binlog.Settings, tags bool, logger *slog.Logger) {
+	if untested := preflight.Untested(s.Flavor, s.Version); untested != "" {
+		logger.Warn("the source's version is not one that mcsqueal is tested with", "version", untested, "mend", preflight.MendUntested)
+	}
 	if s.Format != "ROW" && tags {
 		logger.Warn("binlog_format is not ROW: statements in statement format carry tags too, but rows are what the log should hold", "binlog_format", s.Format, "mend", set(s, "binlog_format", "ROW"))
 	}
