@@ -137,3 +137,28 @@ func TestTheBinaryProtocolIsRefusedInWords(t *testing.T) {
 		t.Errorf("%q, closing %v", got, s.Closing())
 	}
 }
+
+// What memcached does by mistake, or leaves to luck.
+func TestWhatMemcachedLosesIsKept(t *testing.T) {
+	long := strings.Repeat("k", 251)
+	for _, c := range []struct{ name, in, out string }{
+		{"T and E of a number that grows", "set k 0 0 1\r\n9\r\nma k T90 E77 t c v\r\nmg k t c v\r\n",
+			"STORED\r\nVA 2 t90 c77\r\n10\r\nVA 2 t90 c77\r\n10\r\n"},
+		{"E0 of a stub", "mg k N30 E0 c\r\n", "HD c# W\r\n"},
+		{"E0 of a new number", "ma k N30 E0 c\r\n", "HD c#\r\n"},
+		{"E0 of a stale item", "ms k 1\r\na\r\nmd k I E0\r\nmg k c\r\n", "HD\r\nHD\r\nHD c# X W\r\n"},
+		{"a number that is white space", "set k 0 0 2\r\n\r\n\r\nset n 0 0 1\r\n5\r\nincr k 1\r\nma k\r\n",
+			"STORED\r\nSTORED\r\n" + nonNumeric + nonNumeric},
+		{"a tab for the flags", "set k \t 0 1\r\na\r\nget k\r\n", badFormat + "END\r\n"},
+		{"a tab for the expiry", "set k 0 \t 1\r\na\r\nget k\r\n", badFormat + "END\r\n"},
+		{"a key too long behind others", "set k 0 0 1\r\na\r\nget k\r\nget k " + long + "\r\n", "STORED\r\nVALUE k 0 1\r\na\r\nEND\r\n" + badFormat + "\r\n"},
+		{"a value that does not come", "set k 0 0 1\r\na\r\nget k\r\nset k 0 0 9\r\nab", "STORED\r\nVALUE k 0 1\r\na\r\nEND\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := testSession(t)
+			if got := token.ReplaceAllString(talk(t, s, c.in), "c#"); got != c.out {
+				t.Errorf("%q answers %q, want %q", c.in, got, c.out)
+			}
+		})
+	}
+}

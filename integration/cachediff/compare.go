@@ -138,7 +138,10 @@ func (c comparison) group(ctx context.Context, group []program, schedule []momen
 	all, counted, err := c.world.runTimed(ctx, group, schedule)
 	if errors.Is(err, errMissed) {
 		r.missed++
-		return nil
+		if len(group) == 1 {
+			return nil
+		}
+		return c.group(ctx, group[:len(group)/4+1], schedule, r)
 	}
 	if err != nil {
 		return fmt.Errorf("seeds %d to %d, %v: %w", group[0].seed, group[len(group)-1].seed, group[0].profile, err)

@@ -250,9 +250,10 @@ func (w *world) run(ctx context.Context, p program) (*running, error) {
 // errMissed: a second went by that should not have.
 var errMissed = errors.New("the machine is too slow: a second went by within a step")
 
-// settle waits until both clocks have just moved, and will then stand still for as
-// long as they ever do together, and takes that for the beginning.
-func (w *world) settle(ctx context.Context) (window time.Duration, err error) {
+// settle waits until both clocks have just moved, and will then stand still for as long
+// as they ever do together, and takes that for the beginning. The lag is how long after
+// the subject's clock the reference's moves; negative if it is before.
+func (w *world) settle(ctx context.Context) (lag time.Duration, err error) {
 	var ticks [2]time.Time
 	if err := w.each(func(i int, t *target) (err error) {
 		ticks[i], err = t.tick(ctx)
@@ -260,20 +261,20 @@ func (w *world) settle(ctx context.Context) (window time.Duration, err error) {
 	}); err != nil {
 		return 0, err
 	}
-	// How long after the subject's tick the reference's comes.
-	lag := ticks[1].Sub(ticks[0]) % time.Second
-	if lag < 0 {
+	lag, last := ticks[1].Sub(ticks[0])%time.Second, 1
+	switch {
+	case lag > time.Second/2:
+		lag -= time.Second
+	case lag < -time.Second/2:
 		lag += time.Second
 	}
-	last := 1
-	window = time.Second - lag
-	if lag > time.Second/2 {
-		last, window = 0, lag
+	if lag < 0 {
+		last = 0
 	}
 	if _, err := w.both()[last].tick(ctx); err != nil {
 		return 0, err
 	}
-	return window, w.each(func(i int, t *target) (err error) {
+	return lag, w.each(func(i int, t *target) (err error) {
 		w.base[i], err = t.now()
 		return err
 	})
