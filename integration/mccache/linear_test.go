@@ -224,7 +224,7 @@ func TestHistoriesAreRightWhereMemoryIsShort(t *testing.T) {
 		})
 	}
 	// So slowly that much is forgotten within one history, and many of them at once.
-	c := contests{dialects: []dialect{textDialect, metaDialect, staleDialect}, pause: 60 * time.Millisecond, model: lossyModel,
+	c := contests{dialects: []dialect{textDialect, metaDialect, staleDialect}, pause: 120 * time.Millisecond, model: lossyModel,
 		histories: max(1, *histories/50)}
 	var (
 		mu    sync.Mutex

@@ -350,7 +350,7 @@ func disturb(ctx context.Context, m *servers.Memcached) (err error) {
 // memory.
 func TestTheSoakLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	m := servers.Mccache(t, servers.MccacheConfig{Program: raced.path(t), Args: []string{"-m", "32", "-t", "4"}})
+	m := servers.Mccache(t, servers.MccacheConfig{Program: raced.path(t), UDP: true, Args: []string{"-m", "32", "-t", "4"}})
 	lasts := time.Duration(*soakSeconds * float64(time.Second))
 	const clients = 24
 	files := descriptors(t, m.Pid())
