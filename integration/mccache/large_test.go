@@ -34,7 +34,7 @@ func TestPipelinedLargeValuesArriveWhole(t *testing.T) {
 				if id < writers {
 					err = replaceLarge(w, random, key)
 				} else {
-					err = readLarge(w, key, 1+random.IntN(30))
+					err = readLarge(w, key, 1+random.IntN(12))
 				}
 				if err != nil {
 					return fmt.Errorf("client %d: %w", id, err)
