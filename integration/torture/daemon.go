@@ -54,6 +54,8 @@ var experiences = []struct{ name, says string }{
 	{"caught up and joined again", `msg="caught up; joining`},
 	{"dump closed for a full Log", `msg="the Log is full`},
 	{"stopped with keys undelivered", `msg="stopping with keys undelivered`},
+	{"changed over to another configuration", `msg="the new configuration is at work`},
+	{"refused to change over", `msg="the new configuration is refused`},
 }
 
 // process is one run of the daemon.
@@ -343,6 +345,19 @@ func (d *daemon) stop(patience time.Duration) error {
 // freeze stops it where it stands; thaw lets it go on.
 func (d *daemon) freeze() error { return d.current().signal(syscall.SIGSTOP) }
 func (d *daemon) thaw() error   { return d.current().signal(syscall.SIGCONT) }
+
+// reload has it read its configuration again, which has not changed: it begins anew
+// within the process, wherever it is. One that does not tail yet is let be.
+func (d *daemon) reload() error {
+	p := d.current()
+	p.mu.Lock()
+	tailed := p.tailed
+	p.mu.Unlock()
+	if !tailed {
+		return nil
+	}
+	return p.signal(syscall.SIGHUP)
+}
 
 func (d *daemon) current() *process {
 	d.mu.Lock()

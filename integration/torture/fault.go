@@ -112,6 +112,13 @@ func (w *world) hurtDaemon(e evil, lasting func()) error {
 		}
 		lasting()
 		return w.daemon.thaw()
+	case reloaded:
+		// And once more while it is at it.
+		if err := w.daemon.reload(); err != nil {
+			return err
+		}
+		lasting()
+		return w.daemon.reload()
 	case stopped:
 		if err := w.daemon.stop(drainPatience); err != nil {
 			return err

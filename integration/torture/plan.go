@@ -37,6 +37,7 @@ const (
 	killed evil = iota
 	stopped
 	frozen
+	reloaded
 	rotated
 	cut
 	slow     // delayed
@@ -46,7 +47,7 @@ const (
 )
 
 var evilNames = [...]string{
-	killed: "killed", stopped: "stopped and started", frozen: "frozen", rotated: "rotated",
+	killed: "killed", stopped: "stopped and started", frozen: "frozen", reloaded: "reloaded", rotated: "rotated",
 	cut: "cut", slow: "delayed", blocked: "held up", devoured: "black-holed", shortened: "clipped",
 }
 
@@ -72,6 +73,7 @@ var deck = []card{
 	killTheDaemon,
 	{theDaemon, stopped, 2, 0, 500 * ms},
 	{theDaemon, frozen, 2, 200 * ms, 5000 * ms},
+	{theDaemon, reloaded, 6, 0, 500 * ms},
 	killTheServer,
 	{theServer, stopped, 1, 0, 500 * ms},
 	{theServer, frozen, 2, 200 * ms, 14000 * ms},
