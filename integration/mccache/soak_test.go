@@ -2,6 +2,7 @@ package mccache
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -275,7 +276,7 @@ func (s *soaker) leave() error {
 }
 
 // soak runs clients that come and go until the time is over.
-func soak(ctx context.Context, m *servers.Memcached, clients int, lasts time.Duration) (commands, connections int64, err error) {
+func soak(ctx context.Context, m *servers.Memcached, endpoints []endpoint, clients int, lasts time.Duration) (commands, connections int64, err error) {
 	var done, opened atomic.Int64
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
@@ -284,7 +285,7 @@ func soak(ctx context.Context, m *servers.Memcached, clients int, lasts time.Dur
 		random := rand.New(rand.NewPCG(rand.Uint64(), uint64(i)))
 		group.Go(func() error {
 			for ctx.Err() == nil {
-				w, err := connect(context.WithoutCancel(ctx), m.Addr())
+				w, err := endpoints[i%len(endpoints)].connect(context.WithoutCancel(ctx))
 				if err != nil {
 					return err
 				}
@@ -350,17 +351,20 @@ func disturb(ctx context.Context, m *servers.Memcached) (err error) {
 // memory.
 func TestTheSoakLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	m := servers.Mccache(t, servers.MccacheConfig{Program: raced.path(t), UDP: true, Args: []string{"-m", "32", "-t", "4"}})
+	file, roots := certificate(t)
+	m := servers.Mccache(t, servers.MccacheConfig{Program: raced.path(t), UDP: true, Cert: file, Key: file, Args: []string{"-m", "32", "-t", "4"}})
+	// Event loops serve most, goroutines some.
+	endpoints := []endpoint{{addr: m.Addr()}, {addr: m.Addr()}, {addr: m.SecureAddr(), tls: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	lasts := time.Duration(*soakSeconds * float64(time.Second))
 	const clients = 24
 	files := descriptors(t, m.Pid())
 	connected := stat(t, m, "curr_connections")
 	// First so long that everything has been allocated that ever is.
-	if _, _, err := soak(t.Context(), m, clients, lasts/2); err != nil {
+	if _, _, err := soak(t.Context(), m, endpoints, clients, lasts/2); err != nil {
 		t.Fatal(err)
 	}
 	size, running := resident(t, m.Pid()), threads(t, m.Pid())
-	commands, connections, err := soak(t.Context(), m, clients, lasts/2)
+	commands, connections, err := soak(t.Context(), m, endpoints, clients, lasts/2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,11 @@ type wire struct {
 
 // connect opens a connection on which nothing may take longer than a minute.
 func connect(ctx context.Context, addr string) (*wire, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	return endpoint{addr: addr}.connect(ctx)
+}
+
+func (e endpoint) connect(ctx context.Context) (*wire, error) {
+	conn, err := e.dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

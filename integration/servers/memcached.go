@@ -62,11 +62,16 @@ func StartMemcached(ctx context.Context, c MemcachedConfig) (*Memcached, error) 
 	if c.Old {
 		k = KindMemcachedOld
 	}
-	args := c.Args
-	if c.Cert != "" {
-		args = append([]string{"-Z", "-o", "ssl_chain_cert=" + c.Cert + ",ssl_key=" + c.Key}, args...)
-	}
+	args := append(secured(c.Cert, c.Key), c.Args...)
 	return startMemcached(ctx, k, c.UDP, c.Cert != "", func(string) ([]string, error) { return args, nil })
+}
+
+// secured are the options for TLS, if there is a certificate.
+func secured(cert, key string) []string {
+	if cert == "" {
+		return nil
+	}
+	return []string{"-Z", "-o", "ssl_chain_cert=" + cert + ",ssl_key=" + key}
 }
 
 // MccacheConfig says which mccache to run, and how.
@@ -75,6 +80,8 @@ type MccacheConfig struct {
 	Program string
 	// UDP has it also answer datagrams, on the port of the same number.
 	UDP bool
+	// Cert and Key, if set, are PEM files with which it also speaks TLS, at SecureAddr.
+	Cert, Key string
 	// Args are options for the server, which are those of memcached. They come after
 	// the usual ones and so override them.
 	Args []string
@@ -87,10 +94,11 @@ func StartMccache(ctx context.Context, c MccacheConfig) (*Memcached, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Memcached{Instance: &Instance{name: "mccache", dir: dir, remove: remove}}
+	m := &Memcached{Instance: &Instance{name: "mccache", dir: dir, remove: remove}, secure: c.Cert != ""}
+	args := append(secured(c.Cert, c.Key), c.Args...)
 	return m.launch(ctx, func() (*exec.Cmd, error) {
 		// Not bound to a context: the server outlives its start.
-		return exec.CommandContext(context.Background(), c.Program, append(m.usual(c.UDP), c.Args...)...), nil
+		return exec.CommandContext(context.Background(), c.Program, append(m.usual(c.UDP), args...)...), nil
 	})
 }
 
