@@ -109,7 +109,7 @@ func (s *Session) storeMeta(p *pending, out *Output) {
 		}
 		cas, size = it.CAS(), it.Size()
 	}
-	s.noteStore(&e, p.mode, code)
+	s.noteStore(&e, p, code)
 	e.Unlock()
 	if code == "HD" && p.quiet {
 		return

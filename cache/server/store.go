@@ -197,7 +197,7 @@ func (s *Session) storeClassic(p *pending) string {
 	e := s.store.Lock(key)
 	defer e.Unlock()
 	answer := s.decideClassic(&e, p, class)
-	s.noteStore(&e, p.mode, answer)
+	s.noteStore(&e, p, answer)
 	return answer
 }
 

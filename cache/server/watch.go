@@ -243,12 +243,15 @@ func (s *Session) noteMiss(key []byte) {
 	})
 }
 
-// noteStore tells watchers of a value that was stored or refused.
-func (s *Session) noteStore(e *cache.Entry, mode storeMode, answer string) {
+// noteStore tells watchers of the value of p, which was stored or refused.
+func (s *Session) noteStore(e *cache.Entry, p *pending, answer string) {
 	if s.watchNothing() {
 		return
 	}
-	status := "not_stored"
+	status, mode := "not_stored", p.mode
+	if p.meta && p.request.given('C') && (mode == storeSet || mode == storeReplace) {
+		mode = storeCAS
+	}
 	switch answer {
 	case "STORED\r\n", "HD":
 		status = "stored"
@@ -258,14 +261,14 @@ func (s *Session) noteStore(e *cache.Entry, mode storeMode, answer string) {
 		status = "not_found"
 	}
 	command := [...]string{"set", "add", "replace", "append", "prepend", "cas", "lease-set"}[mode]
+	it, stored := e.Stored()
+	if status != "stored" || !stored {
+		it = p.draft.Item()
+	}
 	s.server.watchers.tell(watchMutations, func(b []byte) []byte {
 		b = appendKey(append(b, "type=item_store"...), e.Key())
 		b = append(append(b, " status="...), status...)
 		b = append(append(b, " cmd="...), command...)
-		it, ok := e.Stored()
-		if !ok {
-			return append(b, " ttl=0 clsid=0 size=0"...)
-		}
 		b = strconv.AppendInt(append(b, " ttl="...), max(it.TTL(), 0), 10)
 		b = strconv.AppendInt(append(b, " clsid="...), int64(it.Class()), 10)
 		return strconv.AppendInt(append(b, " size="...), int64(it.Size()), 10)
