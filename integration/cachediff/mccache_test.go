@@ -37,6 +37,15 @@ func TestMccacheAnswersAsMemcachedDoes(t *testing.T) {
 		t.Parallel()
 		sameNames(t, servers.Mccache(t, servers.MccacheConfig{Program: program}), servers.Memcache(t, servers.MemcachedConfig{}))
 	})
+	t.Run("what watchers are told", func(t *testing.T) {
+		t.Parallel()
+		m := servers.Mccache(t, servers.MccacheConfig{Program: program})
+		sameEvents(t, m, servers.Memcache(t, servers.MemcachedConfig{}))
+		// This differs on purpose.
+		if all := watched(t, m, "fetchers", "set f 0 0 1\r\n1\r\nincr f 1\r\nget f\r\ndelete f\r\n"); len(all) != 1 {
+			t.Errorf("fetches are %q, want one", all)
+		}
+	})
 	t.Run("listings", func(t *testing.T) {
 		t.Parallel()
 		sameListings(t, servers.Mccache(t, servers.MccacheConfig{Program: program}), servers.Memcache(t, servers.MemcachedConfig{}))
