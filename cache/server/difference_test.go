@@ -149,6 +149,7 @@ func TestWhatMemcachedLosesIsKept(t *testing.T) {
 		{"E0 of a stale item", "ms k 1\r\na\r\nmd k I E0\r\nmg k c\r\n", "HD\r\nHD\r\nHD c# X W\r\n"},
 		{"a number that is white space", "set k 0 0 2\r\n\r\n\r\nset n 0 0 1\r\n5\r\nincr k 1\r\nma k\r\n",
 			"STORED\r\nSTORED\r\n" + nonNumeric + nonNumeric},
+		{"a flush before a delayed one", "set k 0 0 1\r\na\r\nflush_all\r\nflush_all 60\r\nget k\r\n", "STORED\r\nOK\r\nOK\r\nEND\r\n"},
 		{"a tab for the flags", "set k \t 0 1\r\na\r\nget k\r\n", badFormat + "END\r\n"},
 		{"a tab for the expiry", "set k 0 \t 1\r\na\r\nget k\r\n", badFormat + "END\r\n"},
 		{"a key too long behind others", "set k 0 0 1\r\na\r\nget k\r\nget k " + long + "\r\n", "STORED\r\nVALUE k 0 1\r\na\r\nEND\r\n" + badFormat + "\r\n"},

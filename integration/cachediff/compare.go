@@ -52,14 +52,15 @@ func stepsOf(p profile) int {
 }
 
 // plain is a schedule in which items expire; flushes is one in which everything is
-// also flushed, at once and later. memcached lets items survive a flush_all that were
+// also flushed, later and at once. memcached lets items survive a flush_all that were
 // stored in the same second, and executes a delayed one a second early: nothing may be
-// stored, or asked, within these seconds.
+// stored, or asked, within these seconds. What it has flushed and nobody has asked for
+// comes back when a delayed one is asked for: so that is first.
 var (
 	plain   = []moment{{second: 0, step: 0}, {second: 1, step: 1}, {second: 2, step: 2}, {second: 3, step: 3}, {second: 5, step: 4}}
 	flushes = []moment{
-		{second: 0, step: 0}, {second: 1, step: 1}, {second: 2, flush: "flush_all", step: 2},
-		{second: 3, step: -1}, {second: 4, flush: "flush_all 2", step: 3}, {second: 7, step: 4},
+		{second: 0, step: 0}, {second: 1, step: 1}, {second: 2, flush: "flush_all 2", step: 2},
+		{second: 5, step: 3}, {second: 6, flush: "flush_all", step: 4},
 	}
 )
 

@@ -206,11 +206,16 @@ func (g *generator) data() string {
 		// What is malformed may make a line of the data behind it: not one beyond bounds.
 		return strings.Repeat("c", 1000+g.IntN(500))
 	}
-	if g.chance(0.7) {
+	switch g.pick(14, 4, 2, 1) {
+	case 0:
 		return strings.Repeat("c", 1000+g.IntN(30_000))
+	case 1:
+		return strings.Repeat("d", g.IntN(1_000_000))
+	case 2:
+		// Within 1 kB of the limit the two may differ.
+		return strings.Repeat("e", 1_040_000)
 	}
-	// Within 1 kB of the limit the two may differ.
-	return strings.Repeat("d", []int{100_000, 500_000, 700_000, 1_040_000, 1_060_000, 1_500_000}[g.pick(8, 4, 4, 2, 1, 1)])
+	return strings.Repeat("e", 1_050_000+g.IntN(500_000))
 }
 
 // id is a CAS id: the present one, the one before, or one that was chosen.

@@ -307,7 +307,7 @@ func (w *world) at(ctx context.Context, n int) error {
 type moment struct {
 	second int
 	flush  string
-	step   int // -1: none
+	step   int
 }
 
 // runTimed runs programs side by side, a step of all at each moment.
@@ -339,7 +339,7 @@ func (w *world) runTimed(ctx context.Context, programs []program, schedule []mom
 			}
 		}
 		for _, r := range all {
-			if m.step < 0 || m.step >= len(r.steps) {
+			if m.step >= len(r.steps) {
 				continue
 			}
 			if err := w.step(ctx, r, m.step); err != nil {
