@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// A liar stands before a server and changes what it says. It gives the address to
-// reach it at.
-func liar(t *testing.T, server string, lie func(said []byte) []byte) string {
+// A liar stands before a server, which dial leads to, and changes what it says. It gives
+// the address to reach it at.
+func liar(t *testing.T, dial func() (net.Conn, error), lie func(said []byte) []byte) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -34,15 +34,15 @@ func liar(t *testing.T, server string, lie func(said []byte) []byte) string {
 				t.Error(err)
 				return
 			}
-			all.Go(func() { relay(t, client, server, lie) })
+			all.Go(func() { relay(t, client, dial, lie) })
 		}
 	})
 	return l.Addr().String()
 }
 
-func relay(t *testing.T, client net.Conn, server string, lie func([]byte) []byte) {
+func relay(t *testing.T, client net.Conn, dial func() (net.Conn, error), lie func([]byte) []byte) {
 	defer client.Close()
-	conn, err := net.DialTimeout("tcp4", server, patience)
+	conn, err := dial()
 	if err != nil {
 		t.Error(err)
 		return
@@ -51,7 +51,7 @@ func relay(t *testing.T, client net.Conn, server string, lie func([]byte) []byte
 	var up sync.WaitGroup
 	up.Go(func() {
 		io.Copy(conn, client)
-		conn.(*net.TCPConn).CloseWrite()
+		conn.(interface{ CloseWrite() error }).CloseWrite()
 	})
 	buffer := make([]byte, 1<<16)
 	for {
@@ -102,7 +102,7 @@ func TestEveryLieIsFoundOut(t *testing.T) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			s := staged(t, "memcached", func(addr string) (string, error) {
-				return liar(t, addr, l.lie), nil
+				return liar(t, func() (net.Conn, error) { return net.DialTimeout("tcp4", addr, patience) }, l.lie), nil
 			})
 			r, err := comparison{
 				world: s.world, seed: seed(t), lasts: patience, most: 1, shrink: patience, profiles: []profile{l.profile},

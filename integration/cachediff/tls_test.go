@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mcsqueal/mcsqueal/cache"
+	"github.com/mcsqueal/mcsqueal/cache/server"
+	"github.com/mcsqueal/mcsqueal/integration/servers"
+)
+
+// certificate writes a certificate and its key into one file.
+func certificate(t *testing.T) (file string, pool *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
+	file = filepath.Join(t.TempDir(), "certificate.pem")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pool = x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return file, pool
+}
+
+// encrypted runs a cache server in this process, which speaks TLS only, and returns where
+// to reach it in the clear.
+func encrypted(t *testing.T) (addr string) {
+	t.Helper()
+	file, pool := certificate(t)
+	store, err := cache.New(cache.Config{Memory: 256 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(server.Options{
+		Endpoints: []server.Endpoint{{Network: "tcp", Host: "127.0.0.1", TLS: server.TLSDefault}},
+		Threads:   1, Memory: 256 << 20, TLS: server.TLSOptions{Chain: file, Key: file},
+	}, store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- srv.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	dial := func() (net.Conn, error) {
+		return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp4", srv.Addrs()[0].String(), &tls.Config{RootCAs: pool})
+	}
+	return liar(t, dial, func(said []byte) []byte { return said })
+}
+
+// Encrypted connections are served by other code than those that are not.
+func TestMccacheAnswersAsMemcachedDoesOverTLS(t *testing.T) {
+	t.Parallel()
+	reference := servers.Memcache(t, servers.MemcachedConfig{Args: still})
+	one, err := reach(t.Context(), "mccache over TLS", encrypted(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := reach(t.Context(), reference.String(), reference.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := meet(one, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if r := agree(t, &stage{world: w}, 3*time.Second, mixed, meta); r.programs < 10 {
+		t.Errorf("%d programs with %d commands prove little", r.programs, r.commands)
+	}
+}
