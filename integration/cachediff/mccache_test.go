@@ -37,6 +37,10 @@ func TestMccacheAnswersAsMemcachedDoes(t *testing.T) {
 		t.Parallel()
 		sameNames(t, servers.Mccache(t, servers.MccacheConfig{Program: program}), servers.Memcache(t, servers.MemcachedConfig{}))
 	})
+	t.Run("datagrams", func(t *testing.T) {
+		t.Parallel()
+		sameDatagrams(t, servers.Mccache(t, servers.MccacheConfig{Program: program, UDP: true}), servers.Memcache(t, servers.MemcachedConfig{UDP: true}))
+	})
 	t.Run("what watchers are told", func(t *testing.T) {
 		t.Parallel()
 		m := servers.Mccache(t, servers.MccacheConfig{Program: program})
