@@ -330,3 +330,59 @@ func (i *impostor) reveal(cache string) {
 	defer i.mu.Unlock()
 	i.target = cache
 }
+
+// A password is in no list of processes, no log, no metric and nothing that is printed,
+// wherever it is from, at whatever level.
+func TestPasswordIsNowhereToBeSeen(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *database) {
+		secret := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(secret, []byte(password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := newCache(t)
+		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
+		for from, c := range map[string]call{
+			"a file":          {args: []string{"--password-file", secret}, env: []string{"MCSQUEAL_PASSWORD="}},
+			"the environment": {},
+		} {
+			args := append([]string{"--config", cfg.path, "--log-level", "debug", "--admin-listen", "127.0.0.1:0"}, c.args...)
+			seen := make(map[string]string)
+			for _, command := range []string{"config", "check"} {
+				p := call{args: append([]string{command}, args...), env: c.env}.run(t)
+				seen[command] = p.stdout.String() + p.stderr.String()
+			}
+			daemon := call{args: append([]string{"run"}, args...), env: c.env}.start(t)
+			daemon.says(t, "msg=tailing")
+			db.session(t).settle(t, m)
+			daemon.reload(t, atWork)
+			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", daemon.pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen["the list of processes"] = string(line)
+			for _, path := range []string{"/metrics", "/readyz", "/healthz", "/"} {
+				_, seen[path] = daemon.get(t, path)
+			}
+			daemon.stop(t)
+			seen["the log"] = daemon.stdout.String() + daemon.stderr.String()
+			files, err := filepath.Glob(filepath.Join(cfg.stateDir, "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				if text, err := os.ReadFile(file); err == nil {
+					seen[file] = string(text)
+				}
+			}
+			for what, text := range seen {
+				if strings.Contains(text, password) {
+					t.Errorf("from %s: the password is in %s:\n%s", from, what, text)
+				}
+			}
+			if len(seen["the log"]) == 0 || len(seen["config"]) == 0 || len(files) < 2 {
+				t.Errorf("there was nothing to be seen: %d files", len(files))
+			}
+		}
+	})
+}

@@ -295,6 +295,8 @@ func TestCheckSaysWhatIsWrongWithTheLogAndThePositionsInIt(t *testing.T) {
 		must(t, cfg.check(t), "state_dir", "checkpoint", "fail", "a cluster east that the configuration lacks", "mcsqueal checkpoint drop --cluster east")
 		mcsqueal(t, "checkpoint", "drop", "--cluster", "east", "--config", cfg.path).failed(t, 0)
 		must(t, cfg.check(t), "state_dir", "checkpoint", "ok", "there is none yet", "")
+		must(t, cfg.check(t), "state_dir", "start", "ok", "west would begin at now", "")
+		must(t, cfg.check(t, "--start", "file:bin.000099:4"), "state_dir", "start", "fail", "west would begin", "start: now, oldest")
 		// The name of the dump connection is the server's own, or another daemon's.
 		must(t, cfg.check(t, "--server-id", fmt.Sprint(db.ServerID())), "source", "server_id", "fail", "is the server's own", "source.server_id")
 		other := configure(t, db.url(), "clusters:", cluster("west", "servers", m.Addr()))

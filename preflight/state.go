@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
@@ -121,8 +122,7 @@ func (s *stateCheck) checkpoint(cfg *Config) {
 	}
 	s.saved = saved
 	if len(saved.Clusters) == 0 {
-		s.ok("checkpoint", "there is none yet: a first start begins at %s", cfg.Config.Start)
-		return
+		s.ok("checkpoint", "there is none yet")
 	}
 	for name := range saved.Clusters {
 		if slices.ContainsFunc(cfg.Config.Clusters, func(c config.Cluster) bool { return c.Name == name }) {
@@ -143,9 +143,11 @@ func (s *stateCheck) positions(ctx context.Context, cfg *Config) {
 		return
 	}
 	live := binlog.NewLive(binlog.LiveConfig{Servers: cfg.Servers, ServerID: freshID()})
+	var fresh []string
 	for _, c := range cfg.Config.Clusters {
 		at, ok := s.saved.Clusters[c.Name]
 		if !ok {
+			fresh = append(fresh, c.Name)
 			continue
 		}
 		err := live.Verify(ctx, at)
@@ -164,6 +166,16 @@ func (s *stateCheck) positions(ctx context.Context, cfg *Config) {
 			s.fail("position", "mend the source; or flush its caches and: mcsqueal checkpoint set --cluster "+c.Name+" --to now; or on_gap: flush", "cluster %s: %v", c.Name, err)
 		}
 	}
+	if len(fresh) == 0 {
+		return
+	}
+	// Where new clusters begin is looked up as a start would.
+	start, names := cfg.Config.Start, strings.Join(fresh, ", ")
+	if _, err := live.Resolve(ctx, start); err != nil {
+		s.fail("start", "start: now, oldest, or a position that the source has", "start is %s, where %s would begin: %v", start, names, err)
+		return
+	}
+	s.ok("start", "%s would begin at %s", names, start)
 }
 
 // purged is a *binlog.GapError where a MariaDB has purged what follows a place: it says so
