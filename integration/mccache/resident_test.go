@@ -80,3 +80,86 @@ func TestMemoryStaysWithinItsBound(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is asked of it, one kind of load after the other: sizes that change, values
+// that expire, deletes of everything, flushes, stubs without end.
+func TestMemoryStaysWithinItsBoundWhateverComes(t *testing.T) {
+	t.Parallel()
+	const megabytes = 64
+	m := start(t, "-m", strconv.Itoa(megabytes))
+	w, err := connect(t.Context(), m.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	data := strings.Repeat("v", 900_000)
+	// each sends so many commands and reads a line for each.
+	each := func(n int, command func(b *strings.Builder, i int)) {
+		t.Helper()
+		var b strings.Builder
+		waiting := 0
+		for i := range n {
+			command(&b, i)
+			waiting++
+			if b.Len() < 64<<10 && i < n-1 {
+				continue
+			}
+			if err := w.send("%s", b.String()); err != nil {
+				t.Fatal(err)
+			}
+			for ; waiting > 0; waiting-- {
+				line, err := w.line()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(line, "CLIENT_ERROR") || line == "ERROR" {
+					t.Fatalf("%q", clip(line))
+				}
+				if strings.HasPrefix(line, "VA ") { // an mg's value, which is empty, and its end
+					if _, err := w.line(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			b.Reset()
+		}
+	}
+	set := func(size, ttl int, keys string) func(*strings.Builder, int) {
+		return func(b *strings.Builder, i int) {
+			fmt.Fprintf(b, "set %s:%d 0 %d %d\r\n%s\r\n", keys, i, ttl, size, data[:size])
+		}
+	}
+	for _, phase := range []struct {
+		name string
+		run  func()
+	}{
+		{"a million tiny values", func() { each(1_000_000, set(2, 0, "tiny")) }},
+		{"large values", func() { each(200, set(900_000, 0, "large")) }},
+		{"middling values that expire", func() { each(30_000, set(4_000, 2, "middling")) }},
+		{"deletes of what was just stored", func() {
+			each(100_000, func(b *strings.Builder, i int) {
+				fmt.Fprintf(b, "set gone:%d 0 0 500 noreply\r\n%s\r\ndelete gone:%d\r\n", i, data[:500], i)
+			})
+		}},
+		{"stubs", func() {
+			each(300_000, func(b *strings.Builder, i int) { fmt.Fprintf(b, "mg stub:%d N3600 v\r\n", i) })
+		}},
+		{"hold-offs", func() {
+			each(100_000, func(b *strings.Builder, i int) { fmt.Fprintf(b, "delete held:%d 600\r\n", i) })
+		}},
+		{"a flush, and tiny values again", func() {
+			each(1, func(b *strings.Builder, _ int) { b.WriteString("flush_all\r\n") })
+			each(300_000, set(10, 0, "again"))
+		}},
+	} {
+		phase.run()
+		size := resident(t, m.Pid())
+		t.Logf("%s: %s resident", phase.name, mebibytes(size))
+		if most := mostResident(megabytes, 0); size > most {
+			t.Errorf("%s: %s resident, want at most %s", phase.name, mebibytes(size), mebibytes(most))
+		}
+	}
+	if err := w.set("k", "v"); err != nil {
+		t.Errorf("after all of that: %v", err)
+	}
+}
