@@ -53,7 +53,7 @@ type Config struct {
 	Rules []Rule `yaml:"rules"`
 	// Clusters are the sets of caches to keep fresh. Default none.
 	Clusters []Cluster `yaml:"clusters"`
-	// Admin is the HTTP listener for metrics and health.
+	// Admin is the HTTP listener for metrics, health and the status page.
 	Admin Admin `yaml:"admin" reload:"restart"`
 	// Log is what is said on standard error.
 	Log Log `yaml:"log"`
@@ -79,13 +79,6 @@ type Rule struct {
 	// Keys are templates: {column} stands for that column's value, {schema} and
 	// {table} for the table's place. At least one.
 	Keys []string `yaml:"keys"`
-}
-
-// Admin is the HTTP listener for metrics and health.
-type Admin struct {
-	// Listen is host:port; port 0 takes a free one, an empty host every interface.
-	// Default 127.0.0.1:9470; empty: no listener.
-	Listen string `yaml:"listen" env:"expanded"`
 }
 
 // Log is what is said on standard error.

@@ -254,6 +254,13 @@ func setText(v reflect.Value, text string) error {
 	case reflect.String:
 		v.SetString(text)
 		return nil
+	case reflect.Bool:
+		// YAML's other words for them, like yes and on, mean text to most of its readers.
+		if text != "true" && text != "false" {
+			return fmt.Errorf("%q is neither true nor false", clip(text))
+		}
+		v.SetBool(text == "true")
+		return nil
 	case reflect.Int:
 		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
 		if err != nil {

@@ -66,7 +66,17 @@ func BindFlags(set *pflag.FlagSet) *Flags {
 		"`name` of the tags that list keys; again for each further name")
 
 	bind(f, "admin-listen", set.StringVar, "admin.listen", func(c *Config) *string { return &c.Admin.Listen },
-		"`address` on which metrics and health are served over HTTP; empty for none")
+		"`address` on which metrics, health and the status page are served over HTTP; empty for none")
+	bind(f, "admin-tls-cert", set.StringVar, "admin.tls.cert", func(c *Config) *string { return &c.Admin.TLS.Cert },
+		"PEM `file` of the listener's certificate, which makes it HTTPS")
+	bind(f, "admin-tls-key", set.StringVar, "admin.tls.key", func(c *Config) *string { return &c.Admin.TLS.Key },
+		"PEM `file` of the listener's private key")
+	bind(f, "admin-tls-client-ca", set.StringVar, "admin.tls.client_ca", func(c *Config) *string { return &c.Admin.TLS.ClientCA },
+		"PEM `file` of the authorities of which the listener's clients must have a certificate")
+	bind(f, "admin-token-file", set.StringVar, "admin.token_file", func(c *Config) *string { return &c.Admin.TokenFile },
+		"`file` that holds the token which the listener's clients must show")
+	bind(f, "admin-pprof", set.BoolVar, "admin.pprof", func(c *Config) *bool { return &c.Admin.Pprof },
+		"serve profiles of the process, too")
 	bind(f, "log-level", wordVar[LogLevel](set), "log.level", func(c *Config) *LogLevel { return &c.Log.Level },
 		"least serious `level` that is logged: debug, info, warn or error")
 	bind(f, "log-format", wordVar[LogFormat](set), "log.format", func(c *Config) *LogFormat { return &c.Log.Format },

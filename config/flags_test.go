@@ -58,7 +58,7 @@ clusters:
 	err := parseFlags(t,
 		"--source", "mariadb://v@c", "--password-file=q", "--tls-mode=verify", "--tls-ca=C", "--tls-cert=D", "--tls-key=K", "--tls-server-name=S",
 		"--server-id=2", "--failover-wait=2s", "--state-dir=t", "--start=file:bin.1:4", "--on-gap=flush", "--visibility=delay:2ms",
-		"--log-bytes=2MiB", "--catch-up=3", "--tag=c", "--tag=d", "--admin-listen=", "--log-level=warn", "--log-format=json",
+		"--log-bytes=2MiB", "--catch-up=3", "--tag=c", "--tag=d", "--admin-listen=", "--admin-tls-cert=F", "--admin-tls-key=G", "--admin-tls-client-ca=H", "--admin-token-file=I", "--admin-pprof", "--log-level=warn", "--log-format=json",
 		"--cluster", "east=b:1,b:2", "--cluster", "south=/run/s.sock",
 	).Apply(got)
 	if err != nil {
@@ -84,6 +84,7 @@ clusters:
 		CatchUp:    3,
 		Tags:       []string{"c", "d"},
 		Clusters:   []Cluster{east, west, south},
+		Admin:      Admin{TLS: AdminTLS{Cert: "F", Key: "G", ClientCA: "H"}, TokenFile: "I", Pprof: true},
 		Log:        Log{Level: LogWarn, Format: LogJSON},
 	}
 	if diff := cmp.Diff(want, got, sameConfig); diff != "" {

@@ -116,7 +116,7 @@ clusters:
     timeout: 250ms
     max_rate: 1000
     refused_max: 1
-admin: {listen: ""}
+admin: {listen: "", tls: {cert: ac.pem, key: ak.pem, client_ca: aca.pem}, token_file: at, pprof: true}
 log: {level: debug, format: json}
 `)
 	want := &Config{
@@ -157,7 +157,8 @@ log: {level: debug, format: json}
 			MaxRate:       1000,
 			RefusedMax:    1,
 		}},
-		Log: Log{Level: LogDebug, Format: LogJSON},
+		Admin: Admin{TLS: AdminTLS{Cert: "ac.pem", Key: "ak.pem", ClientCA: "aca.pem"}, TokenFile: "at", Pprof: true},
+		Log:   Log{Level: LogDebug, Format: LogJSON},
 	}
 	if diff := cmp.Diff(want, got, sameConfig); diff != "" {
 		t.Error(diff)

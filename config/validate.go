@@ -166,6 +166,14 @@ func (v *validator) top() {
 			v.wrong("admin.listen", "%s; write 127.0.0.1:9470, or \"\" for no listener", err)
 		}
 	}
+	switch t := c.Admin.TLS; {
+	case t.Cert != "" && t.Key == "":
+		v.wrong("admin.tls.cert", "has no key; set key to the file of its private key")
+	case t.Cert == "" && t.Key != "":
+		v.wrong("admin.tls.key", "has no certificate; set cert to the file of its certificate")
+	case t.Cert == "" && t.ClientCA != "":
+		v.wrong("admin.tls.client_ca", "asks clients for certificates where nothing is encrypted; set cert and key")
+	}
 	word(v, "log.level", c.Log.Level, LogDebug, LogInfo, LogWarn, LogError)
 	word(v, "log.format", c.Log.Format, LogText, LogJSON)
 }
