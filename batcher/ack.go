@@ -36,6 +36,7 @@ func (c *Cursor) Ack(b *Batch, refused int) (*Refused, error) {
 		return nil, err
 	}
 	b.cursor = nil
+	c.memory.note(&c.acked)
 	if len(c.trailers) > 0 {
 		now := time.Now()
 		for _, t := range c.trailers {

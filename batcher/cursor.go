@@ -45,7 +45,8 @@ type Cursor struct {
 	epoch    uint64 // counts Rewinds; batches of an earlier one are void
 	position binlog.Position
 	refused  [2]*Refused // see there
-	trailers []*Cursor   // those that trail this one
+	memory   remembering
+	trailers []*Cursor // those that trail this one
 }
 
 // stop is why fill could not go on.
@@ -159,7 +160,7 @@ func (c *Cursor) Next(ctx context.Context, b *Batch, lim Limits, encode Encoder)
 	}
 	c.leave()
 	if b.Len() > 0 {
-		b.Visible = c.log.risen.since(b.seq)
+		b.Visible = c.log.risen.since(func(seq uint64) bool { return seq >= b.seq })
 		if b.Visible == 0 {
 			b.Visible = b.Read
 		}

@@ -86,7 +86,7 @@ type Log struct {
 	// visibleMu, which is taken before mu.
 	visible   atomic.Uint64
 	visibleMu sync.Mutex
-	risen     risen
+	risen     marks[uint64] // the watermark
 	// appended is the last seq given to a transaction.
 	appended atomic.Uint64
 	// sources are the GTIDs, without Seq, of every source, tag and domain seen:

@@ -26,6 +26,8 @@ type place struct {
 	// lo and end are those of the end or advance record just passed; lo is the
 	// first number of the run.
 	lo, end uint64
+	// files counts the changes of the file so far, and endFiles is what it was at end.
+	files, endFiles int
 }
 
 // mark is a place's address. Chunks are numbered in the order of the Log.
@@ -61,7 +63,7 @@ func (p *place) step(buf []byte, sources []binlog.GTID) kind {
 		p.off += beginSize
 	case kindEnd:
 		p.lo = p.inv.GTID.Seq
-		p.end = binary.LittleEndian.Uint64(b[1:])
+		p.end, p.endFiles = binary.LittleEndian.Uint64(b[1:]), p.files
 		p.open = false
 		p.off += endSize
 	case kindAbort:
@@ -70,7 +72,7 @@ func (p *place) step(buf []byte, sources []binlog.GTID) kind {
 	case kindAdvance:
 		b = b[:advanceSize]
 		p.lo = binary.LittleEndian.Uint64(b[21:])
-		p.end = binary.LittleEndian.Uint64(b[29:])
+		p.end, p.endFiles = binary.LittleEndian.Uint64(b[29:]), p.files
 		p.inv.Time = int64(binary.LittleEndian.Uint64(b[37:]))
 		p.stepTransaction(b, sources)
 		p.off += advanceSize
@@ -103,15 +105,15 @@ func (p *place) stepFile(buf []byte, off int) int {
 	server, off := text(buf, off)
 	created, size := binary.Varint(buf[off:])
 	f := &p.inv.File
-	if string(name) != f.Name {
-		f.Name = string(name)
-	}
-	if string(server) != f.Server {
-		f.Server = string(server)
-	}
+	was := f.Created
 	f.Created = time.Time{}
 	if created != 0 {
 		f.Created = time.Unix(created, 0).UTC()
+	}
+	// Every chunk says again which file it is.
+	if string(name) != f.Name || string(server) != f.Server || !f.Created.Equal(was) {
+		f.Name, f.Server = string(name), string(server)
+		p.files++
 	}
 	return off + size
 }

@@ -51,6 +51,7 @@ type lane struct {
 	checked  bool // nothing is prepared on the source that the lane will not meet
 	mended   int  // gaps of the cluster that this lane knows to be mended
 	state    state
+	acks     batcher.Acks // of first deletes, on whatever stream
 
 	mu       sync.Mutex        // guards what follows
 	cursors  []*batcher.Cursor // the first, then the seconds'; nil between streams
@@ -240,6 +241,7 @@ func (l *lane) enter(s *stream) ([]*batcher.Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
+	first.Remember(&l.acks)
 	cursors := []*batcher.Cursor{first}
 	for _, second := range l.conn.Seconds {
 		c, err := first.Trail(l.position, second.After)

@@ -383,11 +383,10 @@ func (d *delivery) answered(b *mcconn.Batch) error {
 		command := f.batch.Command(r.Index)
 		if r.Kind == mcproto.ClientError {
 			f.aside++
-			d.sink.setKeyAside(keyOf(command), r.Message)
+			d.sink.setKeyAside(d.sink.bare(command), r.Message)
 			continue
 		}
-		c.refused.Inc()
-		d.sink.logRefused(command, r.Message)
+		d.sink.refusedNow(command, r.Message)
 		f.refused = append(f.refused, &refusedKey{command: append([]byte(nil), command...)})
 	}
 	return d.acknowledge()
@@ -404,12 +403,16 @@ func (d *delivery) answeredAgain(f *flight, b *mcconn.Batch) {
 			refused = refused[1:]
 			if r.Kind != mcproto.ClientError {
 				d.sink.counters.refused.Inc()
+				d.sink.troubled(k.command, OutcomeRefused, r.Message)
 				d.refuse(k, now)
 				continue
 			}
-			d.sink.setKeyAside(keyOf(k.command), r.Message)
-		} else if !d.sink.cfg.Second {
-			d.sink.counters.delivered(k.delay, 1, now.UnixMicro())
+			d.sink.setKeyAside(d.sink.bare(k.command), r.Message)
+		} else {
+			d.sink.troubled(k.command, OutcomeTaken, "")
+			if !d.sink.cfg.Second {
+				d.sink.counters.delivered(k.delay, 1, now.UnixMicro())
+			}
 		}
 		k.held.Resolve(1)
 	}

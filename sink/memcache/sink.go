@@ -83,7 +83,8 @@ type Sink struct {
 
 	mu       sync.Mutex // guards what follows
 	setAside uint64
-	lastErr  error
+	state    State
+	troubles troubles
 }
 
 // New makes a Sink; it connects in Run.
@@ -104,6 +105,10 @@ func New(cfg Config) *Sink {
 	s := &Sink{cfg: cfg, counters: cfg.Metrics.of(cfg.Cluster), targets: make([]target, len(cfg.Targets))}
 	for i, address := range cfg.Targets {
 		s.targets[i].address = address
+	}
+	s.state.Kind = s.kind()
+	if len(cfg.Targets) > 0 {
+		s.state.Address = cfg.Targets[0]
 	}
 	return s
 }
@@ -135,15 +140,17 @@ func (s *Sink) Run(ctx context.Context, cursor *batcher.Cursor) error {
 			done, err = s.deliver(ctx, cursor, conn, &retry)
 			conn.Close()
 			if done {
+				s.parted()
 				return err
 			}
 			held = time.Since(began)
 		}
 		if ctx.Err() != nil {
+			s.parted()
 			return context.Cause(ctx)
 		}
 		s.counters.lost.Inc()
-		s.fail(err)
+		s.fail(s.targets[s.current].address, err)
 		lost := &s.targets[s.current]
 		s.current = (s.current + 1) % len(s.targets)
 		if lost.outage.failed(time.Now(), held) {
@@ -185,12 +192,6 @@ func (s *Sink) logLost(t *target, err error) {
 	}
 }
 
-func (s *Sink) fail(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lastErr = err
-}
-
 func (s *Sink) dial(ctx context.Context) (*mcconn.Conn, error) {
 	t := &s.targets[s.current]
 	if !t.probed {
@@ -207,6 +208,7 @@ func (s *Sink) dial(ctx context.Context) (*mcconn.Conn, error) {
 		return nil, err
 	}
 	s.counters.made.Inc()
+	s.connected(t.address, conn.Version(), conn.Protocol().String())
 	if s.cfg.Protocol == mcconn.Auto {
 		s.cfg.Logger.Info("connected", s.kind(), conn.Address(), "protocol", conn.Protocol().String(), "version", conn.Version())
 	} else {
@@ -244,21 +246,24 @@ func (s *Sink) deliver(ctx context.Context, cursor *batcher.Cursor, conn *mcconn
 	return false, ended
 }
 
-// setKeyAside takes note of a key that can never be sent.
+// setKeyAside takes note of a key, without the prefix, that can never be sent.
 func (s *Sink) setKeyAside(key []byte, why string) {
 	s.counters.setAside.Inc()
 	s.mu.Lock()
 	s.setAside++
+	s.troubles.note(key, OutcomeSetAside, why)
 	s.mu.Unlock()
 	if more, ok := s.aside.Take(why); ok {
 		s.cfg.Logger.Error("key set aside: it can never be deleted in this cluster", "key", string(key), "reason", why, "more", more)
 	}
 }
 
-// logRefused says that the caches refuse a key for now.
-func (s *Sink) logRefused(command []byte, why string) {
+// refusedNow takes note that the caches refuse a key for now.
+func (s *Sink) refusedNow(command []byte, why string) {
+	s.counters.refused.Inc()
+	s.troubled(command, OutcomeRefused, why)
 	if more, ok := s.delayed.Take(why); ok {
-		s.cfg.Logger.Warn("key refused for now; it is tried again until it is taken", "key", string(keyOf(command)), "reason", why, "more", more)
+		s.cfg.Logger.Warn("key refused for now; it is tried again until it is taken", "key", string(s.bare(command)), "reason", why, "more", more)
 	}
 }
 

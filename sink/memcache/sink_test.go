@@ -24,7 +24,7 @@ func TestEveryReasonAKeyIsSetAsideForIsLogged(t *testing.T) {
 		var said bytes.Buffer
 		s := New(Config{Cluster: "east", Targets: []string{"a:1"}, Logger: slog.New(slog.NewTextHandler(&said, nil))})
 		for i := range 1000 {
-			s.logRefused(fmt.Appendf(nil, "delete busy%d\r\n", i), "out of memory")
+			s.refusedNow(fmt.Appendf(nil, "delete busy%d\r\n", i), "out of memory")
 		}
 		for i := range 1000 {
 			s.setKeyAside(fmt.Appendf(nil, "long%d", i), "too long")
