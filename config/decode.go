@@ -257,7 +257,7 @@ func setText(v reflect.Value, text string) error {
 	case reflect.Bool:
 		// YAML's other words for them, like yes and on, mean text to most of its readers.
 		if text != "true" && text != "false" {
-			return fmt.Errorf("%q is neither true nor false", clip(text))
+			return fmt.Errorf("%q is neither true nor false; write one of the two", clip(text))
 		}
 		v.SetBool(text == "true")
 		return nil

@@ -60,7 +60,7 @@ func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 		{"nothing like it", "admin:\n  telephone: 1\n",
 			"m.yaml:2: admin.telephone: unknown field; here can stand listen, tls, token_file, pprof"},
 		{"neither true nor false", "admin: {pprof: yes}\n",
-			`m.yaml:1: admin.pprof: "yes" is neither true nor false`},
+			`m.yaml:1: admin.pprof: "yes" is neither true nor false; write one of the two`},
 		{"nothing to repeat whole", "\"" + strings.Repeat("x", 80) + "\\n\": 1\n",
 			"m.yaml:1: " + strings.Repeat("x", 64) + "…: unknown field; here can stand source, state_dir, start, on_gap, visibility, log_bytes, catch_up, tags, rules, clusters, admin, log"},
 

@@ -1,6 +1,9 @@
 package extract
 
-import "unicode/utf8"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // maxKey is the longest key, in bytes: memcached's KEY_MAX_LENGTH (protocol.txt,
 // "Keys").
@@ -125,6 +128,23 @@ func AppendEscaped(dst, key []byte) []byte {
 		key = key[1:]
 	}
 	return dst
+}
+
+// Unescape is the key that a tag would write so: AppendEscaped's inverse.
+func Unescape(text string) ([]byte, error) {
+	key := make([]byte, 0, len(text))
+	for b := []byte(text); len(b) > 0; {
+		if b[0] != '%' {
+			key, b = append(key, b[0]), b[1:]
+			continue
+		}
+		c, ok := escape(b)
+		if !ok {
+			return nil, fmt.Errorf("%q: a percent sign has two hexadecimal digits behind it; itself it is %%25", text)
+		}
+		key, b = append(key, c), b[3:]
+	}
+	return key, nil
 }
 
 // plain has the bytes that stand for themselves in every writing of a key.

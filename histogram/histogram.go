@@ -234,19 +234,13 @@ func (h *Histogram) Count() uint64 {
 // Quantile is a number that a share q of those observed do not exceed, to within a
 // twelfth; not a number if none was. It is for people: Prometheus has its own.
 func (h *Histogram) Quantile(q float64) float64 {
-	count := h.Count()
+	zero, native := h.counts(nil)
+	count := zero
+	for _, n := range native {
+		count += n
+	}
 	if count == 0 {
 		return math.NaN()
 	}
-	rank := max(1, uint64(math.Ceil(q*float64(count))))
-	so := h.zero.Load()
-	if so >= rank {
-		return 0
-	}
-	for i := range h.native {
-		if so += h.native[i].Load(); so >= rank {
-			return math.Exp2(float64(i+h.first()) / perOctave)
-		}
-	}
-	return math.Exp2(float64(h.options.Most))
+	return h.quantile(q, count, zero, native)
 }

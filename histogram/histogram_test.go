@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,6 +131,31 @@ func TestQuantilesAreNear(t *testing.T) {
 	if h.Count() != 1000 {
 		t.Errorf("%d were observed", h.Count())
 	}
+}
+
+// What is long ago does not count as lately.
+func TestAWindowTellsOfTheLastMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(nil, "x", "X.", Seconds(), "").Of("")
+		h.Observe(time.Hour.Microseconds(), 1000)
+		w := NewWindow(h)
+		if n, q := w.Lately(.5); n != 0 || q[0] != 0 {
+			t.Errorf("of nothing %d, %v", n, q)
+		}
+		h.Observe(1000, 99)
+		h.Observe(1_000_000, 2)
+		if n, q := w.Lately(.5, .99); n != 101 || q[0] < .001 || q[0] > .0011 || q[1] < 1 || q[1] > 1.1 {
+			t.Errorf("of 101 %d, %v", n, q)
+		}
+		for range 90 {
+			time.Sleep(time.Second)
+			h.Observe(10_000, 1)
+			w.Lately()
+		}
+		if n, q := w.Lately(1); n < 55 || n > 75 || q[0] < .01 || q[0] > .011 {
+			t.Errorf("of a minute %d, %v", n, q)
+		}
+	})
 }
 
 func TestObservingAllocatesNothing(t *testing.T) {

@@ -4,8 +4,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/mcsqueal/mcsqueal/extract"
 	"github.com/mcsqueal/mcsqueal/histogram"
@@ -96,6 +98,40 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 func (m *Metrics) Forget(cluster string) {
 	m.gaps.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
 	m.behind.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+}
+
+// Totals are what the metrics have come to.
+type Totals struct {
+	Transactions, Keys, RowsWithoutText uint64
+	// NewestCommit is when the last transaction that was read was committed; zero if none
+	// was.
+	NewestCommit time.Time
+}
+
+// Totals are those of all that was read.
+func (m *Metrics) Totals() Totals {
+	t := Totals{Transactions: value(m.transactions), Keys: value(m.keys), RowsWithoutText: value(m.textless)}
+	if newest := m.newest.Load(); newest != 0 {
+		t.NewestCommit = time.UnixMicro(newest)
+	}
+	return t
+}
+
+// value is what a counter of whole things has come to.
+func value(m prometheus.Counter) uint64 {
+	var d dto.Metric
+	if err := m.Write(&d); err != nil {
+		return 0 // it has none
+	}
+	return uint64(d.GetCounter().GetValue())
+}
+
+// Windows tell how late transactions have been lately.
+type Windows struct{ SinceCommit, SinceRead *histogram.Window }
+
+// Windows are those of the main reading, from now on.
+func (m *Metrics) Windows() Windows {
+	return Windows{histogram.NewWindow(m.sinceCommit), histogram.NewWindow(m.sinceRead)}
 }
 
 // of makes what is told of a cluster known, so that it is told before it moves.

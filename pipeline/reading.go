@@ -139,11 +139,12 @@ func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 		if !errors.Is(err, errPaused) {
 			return errors.Join(err, r.close(ctx))
 		}
-		r.logger.Info("the Log is full and no cluster takes more; the dump is closed until half of it is free", "position", pos.String())
+		r.logger.Warn("the Log is full and no cluster takes more; the dump is closed until half of it is free", "position", pos.String())
 		r.metrics.pauses.Inc()
 		if err := r.log.WaitRoom(ctx, r.log.Capacity()/2); err != nil {
 			return errors.Join(context.Cause(ctx), r.close(ctx))
 		}
+		r.logger.Info("there is room in the Log again; reading goes on", "position", pos.String())
 	}
 }
 

@@ -24,6 +24,9 @@ type Acked struct {
 	Done, Settled bool
 	// At is when, in microseconds since 1970; 0 where that is not remembered.
 	At int64
+	// Refused is how many keys the cluster's caches refuse for now, of whatever
+	// transactions.
+	Refused int
 }
 
 // Recall looks up what the main reading's Log remembers: the newest invalidations whose
@@ -96,9 +99,9 @@ func (r *recent) put(i int, inv *batcher.Invalidation) {
 
 // outcomes says what has become of invalidations, the newest first.
 func (p *Pipeline) outcomes(r *recent) []Recalled {
-	positions := make([]binlog.Position, len(p.clusters))
+	positions, refused := make([]binlog.Position, len(p.clusters)), make([]int, len(p.clusters))
 	for i, c := range p.clusters {
-		positions[i] = c.position()
+		positions[i], refused[i] = c.position(), c.lag().Refused
 	}
 	found := make([]Recalled, 0, len(r.ring))
 	for i := range r.ring {
@@ -110,7 +113,9 @@ func (p *Pipeline) outcomes(r *recent) []Recalled {
 		}
 		f := Recalled{Invalidation: inv}
 		for i, c := range p.clusters {
-			f.Acked = append(f.Acked, c.acked(&inv, positions[i]))
+			a := c.acked(&inv, positions[i])
+			a.Refused = refused[i]
+			f.Acked = append(f.Acked, a)
 		}
 		found = append(found, f)
 	}

@@ -2,6 +2,7 @@ package memcache
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/histogram"
@@ -75,6 +76,37 @@ func (m *Metrics) of(cluster string) counters {
 		sinceVisible: m.sinceVisible.Of(cluster),
 		sinceCommit:  m.sinceCommit.Of(cluster),
 	}
+}
+
+// Totals are what a cluster's metrics have come to.
+type Totals struct {
+	Deleted, NotFound, Refused, SetAside, Batches, Lost, InFlight uint64
+}
+
+// Totals are those of the Sink's cluster, of all its Sinks together.
+func (s *Sink) Totals() Totals {
+	c := &s.counters
+	return Totals{
+		Deleted: value(c.deleted), NotFound: value(c.notFound), Refused: value(c.refused), SetAside: value(c.setAside),
+		Batches: value(c.batches), Lost: value(c.lost), InFlight: value(c.inFlight),
+	}
+}
+
+// value is what a counter or a gauge of whole things has come to.
+func value(m prometheus.Metric) uint64 {
+	var d dto.Metric
+	if err := m.Write(&d); err != nil {
+		return 0 // neither has any
+	}
+	return uint64(max(0, d.GetCounter().GetValue()+d.GetGauge().GetValue()))
+}
+
+// Windows tell how late a cluster's deletes have been lately.
+type Windows struct{ SinceVisible, SinceCommit *histogram.Window }
+
+// Windows are those of the Sink's cluster, of all its Sinks together, from now on.
+func (s *Sink) Windows() Windows {
+	return Windows{histogram.NewWindow(s.counters.sinceVisible), histogram.NewWindow(s.counters.sinceCommit)}
 }
 
 // delay is since when deletes have been due, in microseconds since 1970; 0 where that

@@ -24,7 +24,8 @@ type Troubled struct {
 	Key     string // without the prefix
 	Outcome Outcome
 	Reason  string // what the cache said, or why it was not asked
-	At      time.Time
+	// Since is when it was refused first, At when Outcome was so last.
+	Since, At time.Time
 }
 
 // troubles remembers the last keys that met with trouble. Whoever has it guards it.
@@ -39,10 +40,13 @@ type troubles struct {
 func (t *troubles) note(key []byte, o Outcome, reason string) {
 	now := time.Now()
 	if i, ok := t.at[string(key)]; ok {
+		old := &t.ring[i]
 		if o == OutcomeTaken {
-			reason = t.ring[i].Reason
+			reason = old.Reason
+		} else if old.Outcome != OutcomeRefused {
+			old.Since = now
 		}
-		t.ring[i] = Troubled{t.ring[i].Key, o, reason, now}
+		old.Outcome, old.Reason, old.At = o, reason, now
 		return
 	}
 	if o == OutcomeTaken {
@@ -51,7 +55,7 @@ func (t *troubles) note(key []byte, o Outcome, reason string) {
 	if t.at == nil {
 		t.at = make(map[string]int)
 	}
-	each := Troubled{string(key), o, reason, now}
+	each := Troubled{string(key), o, reason, now, now}
 	if len(t.ring) < maxTroubled {
 		t.at[each.Key] = len(t.ring)
 		t.ring = append(t.ring, each)
