@@ -382,6 +382,9 @@ func (r *liveReading) run() error {
 			r.live.tailing.Store(true)
 			r.live.delivered++
 			r.live.cfg.Metrics.made.Inc()
+			if r.live.delivered > 1 {
+				r.live.cfg.Logger.Info("the source's log is read again", "source", r.dump.name, "position", r.pos.String())
+			}
 			r.retry.Reset()
 		}
 	}

@@ -69,6 +69,11 @@ func Install(ctx context.Context, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "%-26s %s\n", k, version)
 	}
+	if err := installChromium(ctx, base, out); err != nil {
+		failed = append(failed, fmt.Errorf("Chromium, for the status page, could not be installed: %w", err))
+	} else {
+		fmt.Fprintf(out, "%-26s for the status page\n", "Chromium")
+	}
 	fmt.Fprintf(out, "in %s\n", base)
 	return errors.Join(failed...)
 }
