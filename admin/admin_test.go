@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -16,14 +18,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// server starts one on a port of its own, closed with the test.
-func server(t *testing.T, ready func() error) (url string) {
+// server starts one on a port of its own, closed with the test. change, if set, changes
+// what is served.
+func server(t *testing.T, ready func() error, change ...func(*Config)) (url string) {
 	t.Helper()
 	r := prometheus.NewRegistry()
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "things_total", Help: "Things."})
 	r.MustRegister(c)
 	c.Add(3)
-	s, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", Metrics: r, Ready: ready, Logger: slog.New(slog.DiscardHandler)})
+	cfg := Config{
+		Listen: "127.0.0.1:0", Metrics: r, Ready: ready, Logger: slog.New(slog.DiscardHandler),
+		Status: func() Status { return Status{Now: time.Now(), Version: "mcsqueal test"} },
+		Latest: func(context.Context, int) ([]Invalidation, error) { return nil, nil },
+		Recall: func(_ context.Context, q Query) (Memory, error) {
+			return Memory{Found: []Invalidation{{Key: q.Key}}}, nil
+		},
+		Configuration: func() (string, error) { return "state_dir: /s\n", nil },
+	}
+	for _, change := range change {
+		change(&cfg)
+	}
+	s, err := Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +47,11 @@ func server(t *testing.T, ready func() error) (url string) {
 			t.Error(err)
 		}
 	})
-	return "http://" + s.Addr()
+	scheme := "http://"
+	if cfg.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + s.Addr()
 }
 
 func ask(t *testing.T, method, url string) (status int, body string) {

@@ -22,6 +22,8 @@ import (
 type delivery struct {
 	clusters []pipeline.Cluster
 	sinks    []*memcache.Sink
+	// first are the sinks of the first deletes, of each of clusters.
+	first [][]*memcache.Sink
 }
 
 // setAside is how many keys will never be deleted.
@@ -128,14 +130,17 @@ func (d *delivery) add(c config.Cluster, from binlog.Position, cfg memcache.Conf
 		d.sinks = append(d.sinks, s)
 		return s
 	}
+	var firsts []*memcache.Sink
 	for _, t := range targets {
-		conn := pipeline.Connection{Sink: sink(t, false)}
+		first := sink(t, false)
+		firsts = append(firsts, first)
+		conn := pipeline.Connection{Sink: first}
 		for _, after := range c.RedeleteAfter {
 			conn.Seconds = append(conn.Seconds, pipeline.Second{After: after, Sink: sink(t, true)})
 		}
 		cluster.Connections = append(cluster.Connections, conn)
 	}
-	d.clusters = append(d.clusters, cluster)
+	d.clusters, d.first = append(d.clusters, cluster), append(d.first, firsts)
 }
 
 func protocol(p config.Protocol) mcconn.Protocol {

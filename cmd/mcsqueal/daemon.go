@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,6 +36,7 @@ type daemon struct {
 	daemonMetrics
 	service  *service
 	serverID uint32
+	started  time.Time
 
 	mu      sync.Mutex
 	current *generation // the one at work, nil before the first; guarded by mu
@@ -51,12 +53,13 @@ type generation struct {
 	retired  []string
 	delivery *delivery
 	pipeline *pipeline.Pipeline
+	report   *report
 }
 
 // runDaemon tails and delivers to some of the configured clusters, or all; the others
 // keep their places.
 func runDaemon(ctx context.Context, s *settings, c *config.Config, clusters []config.Cluster) error {
-	d := &daemon{settings: s, logger: s.logger(c), metrics: prometheus.NewRegistry()}
+	d := &daemon{settings: s, logger: s.logger(c), metrics: prometheus.NewRegistry(), started: time.Now()}
 	d.daemonMetrics = newDaemonMetrics(d.metrics)
 	d.metrics.MustRegister(currentLags{d})
 	// A hangup must not end a daemon that has only just begun.
@@ -91,7 +94,7 @@ func runDaemon(ctx context.Context, s *settings, c *config.Config, clusters []co
 	if err := d.begin(g); err != nil {
 		return err
 	}
-	admin, err := startAdmin(ctx, c, d.metrics, d.ready, d.logger)
+	admin, err := startAdmin(ctx, d, c)
 	if err != nil {
 		return err
 	}
@@ -185,7 +188,7 @@ func (d *daemon) begin(g *generation) error {
 	if err != nil {
 		return err
 	}
-	g.pipeline = p
+	g.pipeline, g.report = p, newReport(g, p, g.delivery, d.read)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.current = g

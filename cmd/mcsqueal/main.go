@@ -94,7 +94,7 @@ cluster of memcached, in batches, once the commit can be read.`,
 		return usagef("%w; %s --help lists the flags", err, cmd.CommandPath())
 	})
 	//nolint:contextcheck // cobra hands the context to the command
-	root.AddCommand(newRunCommand(env), newReplayCommand(env), newCheckpointCommand(env), newConfigCommand(env), newCheckCommand(env), newVersionCommand(env))
+	root.AddCommand(newRunCommand(env), newReplayCommand(env), newStatusCommand(env), newCheckpointCommand(env), newConfigCommand(env), newCheckCommand(env), newVersionCommand(env))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
