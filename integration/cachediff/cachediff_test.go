@@ -74,7 +74,7 @@ func agree(t *testing.T, s *stage, lasts time.Duration, p ...profile) result {
 
 func TestMemcachedIsNoDifferentFromItself(t *testing.T) {
 	t.Parallel()
-	r := agree(t, staged(t, "memcached", nil), 3*time.Second, mixed, meta)
+	r := agree(t, staged(t, "memcached", nil), 3*time.Second, mixed, meta, bulk)
 	if r.programs < 20 {
 		t.Errorf("%d programs with %d commands prove little", r.programs, r.commands)
 	}

@@ -77,8 +77,8 @@ func (c comparison) compare(ctx context.Context) (result, error) {
 			if p.time() {
 				continue
 			}
-			// A second of each that takes none, then a group of each that does.
-			for until := time.Now().Add(min(time.Second, left)); time.Now().Before(until) && len(r.findings) < c.most; seed++ {
+			// A moment of each that takes none, then a group of each that does.
+			for until := time.Now().Add(min(time.Second, c.lasts/20, left)); time.Now().Before(until) && len(r.findings) < c.most; seed++ {
 				if err := c.one(ctx, generate(seed, p, stepsOf(p)), &r); err != nil {
 					return r, err
 				}

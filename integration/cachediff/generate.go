@@ -18,6 +18,9 @@ const (
 	// meta programs have the meta commands with all flags, and of the classic ones set,
 	// which does the same to stubs and stale items everywhere.
 	meta
+	// bulk programs get large values again and again, and change them meanwhile: while
+	// answers wait that hold them.
+	bulk
 	// timed programs are mixed ones whose items expire within them.
 	timed
 	// timedMeta programs are meta ones whose items expire within them.
@@ -26,7 +29,7 @@ const (
 )
 
 func (p profile) String() string {
-	return [...]string{"mixed", "meta", "timed", "timed meta"}[p]
+	return [...]string{"mixed", "meta", "bulk", "timed", "timed meta"}[p]
 }
 
 // time tells whether time passes between a program's steps.
@@ -41,7 +44,10 @@ func generate(seed uint64, p profile, steps int) program {
 	made := program{seed: seed, profile: p}
 	g.wild = []float64{0, 0.03, 0.25}[g.IntN(3)]
 	for range steps {
-		s := step{cut: cut(g.pick(8, 2, 1)), cuts: g.Uint64()}
+		s := step{cut: cut(g.pick(8, 2, 1, 1)), cuts: g.Uint64()}
+		if p == bulk {
+			s.cut = cut(g.pick(1, 1, 0, 2))
+		}
 		for range 1 + g.IntN(12) {
 			s.commands = append(s.commands, g.command())
 		}
@@ -85,6 +91,9 @@ func (g *generator) line(text string) command {
 }
 
 func (g *generator) command() command {
+	if g.profile == bulk {
+		return g.bulk()
+	}
 	if g.chance(g.wild) {
 		return g.malformed()
 	}
@@ -227,4 +236,25 @@ func (g *generator) id() string {
 // server gives by itself, for those are not the same on both.
 func (g *generator) chosen() string {
 	return g.of("1", "2", "3", "18446744073709551613", "18446744073709551614", "18446744073709551615")
+}
+
+// bulk is a command that stores or fetches large values. Each value looks different, so
+// that none is taken for another.
+func (g *generator) bulk() command {
+	key := g.of("«a»", "«a»", "«b»")
+	switch g.pick(8, 2, 6, 4, 1) {
+	case 0, 1:
+		size := g.IntN([]int{100, 10_000, 100_000, 600_000}[g.IntN(4)])
+		how := g.of("set KEY 0 0 %d", "set KEY 0 0 %d noreply", "replace KEY 0 0 %d", "add KEY 0 0 %d", "ms KEY %d", "ms KEY %d c")
+		if size < 10_000 {
+			// Together these stay far from the limit of a value's size.
+			how = g.of(how, "append KEY 0 0 %d", "prepend KEY 0 0 %d", "ms KEY %d MA s")
+		}
+		return command(fmt.Sprintf(strings.Replace(how, "KEY", key, 1)+"\r\n%s\r\n", size, strings.Repeat(string(rune('a'+g.IntN(26))), size)))
+	case 2:
+		return command(g.of("get ", "gets ", "gat 0 ") + g.of("«a»", "«b»", "«a» «b»", "«b» «a» «a»", "«a» «a» «b» «c» «a»") + "\r\n")
+	case 3:
+		return command("mg " + key + g.of(" v", " v s", " v k q", " s") + "\r\n")
+	}
+	return command(g.of("delete ", "md ") + key + "\r\n")
 }

@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	flags.SetOutput(stderr)
 	seconds := flags.String("seconds", or(getenv("DIFF_SECONDS"), "300"), "how long, in `seconds` (DIFF_SECONDS)")
 	seed := flags.String("seed", getenv("SEED"), "the `number` of the first program (SEED); without it, another one each time")
-	only := flags.String("profile", "", "only programs of this `profile`: mixed, meta, timed or \"timed meta\"")
+	only := flags.String("profile", "", "only programs of this `profile`: mixed, meta, bulk, timed or \"timed meta\"")
 	flags.StringVar(&o.subject, "subject", "", "compare this `program`, or memcached, or old (memcached 1.6.18), instead of the mccache of this checkout")
 	flags.IntVar(&o.most, "findings", 5, "end after this `number` of findings")
 	if err := flags.Parse(args); err != nil {
@@ -149,7 +149,7 @@ func (o *options) read(seconds, seed, only string) error {
 		}
 	}
 	if o.profiles == nil {
-		return fmt.Errorf("-profile %q: write mixed, meta, timed or \"timed meta\"", only)
+		return fmt.Errorf("-profile %q: write mixed, meta, bulk, timed or \"timed meta\"", only)
 	}
 	return nil
 }

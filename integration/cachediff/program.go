@@ -33,9 +33,12 @@ const (
 	whole  cut = iota // one write
 	few               // a few pieces, with a pause between them
 	crumbs            // pieces of a few bytes
+	unread            // one write, and nothing is read for a while: answers pile up
 )
 
-func (c cut) String() string { return [...]string{"in one write", "in a few writes", "in crumbs"}[c] }
+func (c cut) String() string {
+	return [...]string{"in one write", "in a few writes", "in crumbs", "in one write, read late"}[c]
+}
 
 // A command is text for the server, usually a line and the data behind it, in which
 // names in brackets stand for what is only known when it is sent:

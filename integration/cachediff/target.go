@@ -196,6 +196,11 @@ func (t *target) send(ctx context.Context, text []byte, c cut, cuts uint64) ([]b
 		}
 		written <- err
 	}()
+	if c == unread {
+		if err := pause(ctx, 3*time.Millisecond); err != nil {
+			return nil, errors.Join(err, conn.Close(), <-written)
+		}
+	}
 	answer, err := io.ReadAll(conn)
 	if broken(err) {
 		err = nil

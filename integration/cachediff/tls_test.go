@@ -105,7 +105,7 @@ func TestMccacheAnswersAsMemcachedDoesOverTLS(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if r := agree(t, &stage{world: w}, 3*time.Second, mixed, meta); r.programs < 10 {
+	if r := agree(t, &stage{world: w}, 3*time.Second, mixed, meta, bulk); r.programs < 10 {
 		t.Errorf("%d programs with %d commands prove little", r.programs, r.commands)
 	}
 }
