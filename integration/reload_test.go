@@ -157,6 +157,9 @@ func TestReloadsUnderLoadDropNoKey(t *testing.T) {
 		w.flows(t, 100)
 		w.end(t)
 		all := int(w.ended.Load())
+		if all == most {
+			t.Error("the rows came to an end before the reloads did, which so were not under load")
+		}
 		awaitGone(t, east, keys("k", 0, all)...)
 		awaitGone(t, east, keys("row", 0, all)...)
 		awaitGone(t, east, keys("m", more, all)...)

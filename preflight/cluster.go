@@ -91,7 +91,7 @@ func (c *clusterCheck) peer(ctx context.Context, p *peer, secure *tls.Config) {
 		if secure == nil && !strings.Contains(err.Error(), ": connect: ") && mend != "protocol: auto" {
 			mend = "the address of a cache or router; of one that speaks TLS, tls.mode: verify"
 		}
-		p.fail("connect", mend, "%s", strings.TrimPrefix(err.Error(), p.address+": "))
+		p.fail("connect", mend, "%s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), p.address+": "), "connect: "))
 		return
 	}
 	version, spoken := conn.Version(), conn.Protocol()
@@ -149,7 +149,7 @@ func (p *peer) identify(t *talk, version string) {
 }
 
 func (p *peer) says(version string, spoken mcconn.Protocol) {
-	if p.kind != mcrouter && !strings.HasPrefix(version, testedCaches) && !strings.HasPrefix(version, "mccache") {
+	if p.kind != mcrouter && !strings.HasPrefix(version, testedCaches) {
 		p.warn("version", "", "%s, version %s, spoken to by the %s protocol: not a version that mcsqueal is tested with; those are memcached 1.6", p.kind, version, spoken)
 		return
 	}
