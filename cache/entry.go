@@ -9,6 +9,9 @@ type Entry struct {
 	hash  uint64
 	ref   uint32
 	slot  *uint32
+	// gen is the flush generation in which the step is taken: a flush that comes in its
+	// middle comes after it, and takes what it stores.
+	gen uint8
 }
 
 // Lock locks a key of 1 to MaxKey bytes. key is not to be changed before Unlock.
@@ -17,9 +20,9 @@ func (s *Store) Lock(key []byte) Entry {
 	sh := &s.shards[hash&shardMask]
 	sh.mu.Lock()
 	ref, slot := sh.find(s, hash, key)
-	e := Entry{store: s, shard: sh, key: key, hash: hash, ref: ref, slot: slot}
+	e := Entry{store: s, shard: sh, key: key, hash: hash, ref: ref, slot: slot, gen: uint8(s.gen.Load())}
 	if ref != 0 {
-		if h := s.at(ref); s.gone(h) {
+		if h := s.at(ref); s.goneIn(h, e.gen) {
 			e.bury(h)
 		}
 	}
@@ -33,13 +36,13 @@ func (e *Entry) Unlock() { e.shard.mu.Unlock() }
 // that a database slower than the value's time still fills.
 func (e *Entry) bury(h *header) {
 	s := e.store
-	if h.has(bitInvisible) && h.has(bitToken) && h.gen == uint8(s.gen.Load()) {
+	if h.has(bitInvisible) && h.has(bitToken) && h.gen == e.gen {
 		cas, granted := h.cas, h.atime
 		e.drop()
 		e.makeStub(s.secondAfter(granted), bitText|bitToken, cas, granted)
 		return
 	}
-	if h.gen != uint8(s.gen.Load()) {
+	if h.gen != e.gen {
 		e.shard.flushedHits++
 	} else {
 		e.shard.expiredHits++
@@ -109,7 +112,7 @@ func (e *Entry) Put(d *Draft) uint64 {
 	d.ref = 0
 	h := s.at(ref)
 	h.cas = s.nextCAS()
-	h.gen = uint8(s.gen.Load())
+	h.gen = e.gen
 	h.atime = s.tick.Load()
 	e.link(ref, h)
 	s.itemTotal.Add(1)
@@ -179,7 +182,7 @@ func (e *Entry) Overwrite(body []byte, flags, exptime uint32) (cas uint64, ok bo
 	e.setExpiry(h, exptime)
 	h.bits = bitVisited
 	h.atime = s.tick.Load()
-	h.gen = uint8(s.gen.Load())
+	h.gen = e.gen
 	h.cas = s.nextCAS()
 	s.itemTotal.Add(1)
 	e.shard.endHoldoff(s, e.hash)

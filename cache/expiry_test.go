@@ -93,6 +93,55 @@ func TestAFlushTakesWhatWasThereAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestAFlushInTheMiddleOfAStepTakesWhatThatStores(t *testing.T) {
+	s := leasing(t)
+	draft := func(key string) (d Draft) {
+		if err := s.Draft(&d, []byte(key), 0, 0, 1); err != nil {
+			t.Fatal(err)
+		}
+		d.Write([]byte("v\r\n"))
+		return d
+	}
+	var token uint64
+	for key, step := range map[string]func(e *Entry){
+		"filled": func(e *Entry) {
+			if !e.MayFill(token) {
+				t.Error("the token is void before the flush")
+			}
+			s.Flush()
+			d := draft("filled")
+			e.Put(&d)
+		},
+		"overwritten": func(e *Entry) {
+			s.Flush()
+			if _, ok := e.Overwrite([]byte("w\r\n"), 0, 0); !ok {
+				t.Error("not overwritten")
+			}
+		},
+		"missed": func(e *Entry) {
+			s.Flush()
+			token = e.Lease().Token
+		},
+	} {
+		if key == "overwritten" {
+			if err := set(t, s, key, []byte("v"), 0); err != nil {
+				t.Fatal(err)
+			}
+		} else if key == "filled" {
+			token, _ = lease(s, key)
+		}
+		e := s.Lock([]byte(key))
+		step(&e)
+		e.Unlock()
+		if v, ok := get(s, key); ok {
+			t.Errorf("%s is %q after the flush", key, v)
+		}
+		if key == "missed" && fill(t, s, key, token, "v") {
+			t.Error("a token of before the flush fills")
+		}
+	}
+}
+
 func TestAFlushToComeComesOnce(t *testing.T) {
 	s := leasing(t)
 	if err := set(t, s, "k", []byte("v"), 0); err != nil {

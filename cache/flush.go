@@ -91,7 +91,7 @@ const sweepStep = 64
 
 func (s *Store) sweepBucket(sh *shard, number uint32) {
 	for {
-		ref := s.goneIn(sh, number)
+		ref := s.flushedIn(sh, number)
 		if ref == 0 {
 			return
 		}
@@ -103,8 +103,8 @@ func (s *Store) sweepBucket(sh *shard, number uint32) {
 	}
 }
 
-// goneIn is an item of a bucket that is there no more, or 0.
-func (s *Store) goneIn(sh *shard, number uint32) uint32 {
+// flushedIn is an item of a bucket that was flushed, or 0.
+func (s *Store) flushedIn(sh *shard, number uint32) uint32 {
 	for b := s.bucketAt(number, sh.number); ; b = s.overflowAt(b.overflow) {
 		for _, ref := range b.refs {
 			if ref != 0 && s.at(ref).gen != uint8(s.gen.Load()) {

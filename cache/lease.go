@@ -122,7 +122,7 @@ func (e *Entry) makeStub(exptime uint32, bits uint16, cas uint64, granted uint32
 	h.exptime, h.flags, h.vlen = exptime, granted, 0
 	h.nkey, h.refs, h.bits, h.shape = uint8(len(e.key)), 0, bitStub|bits, 0
 	h.cas = cas
-	h.gen = uint8(s.gen.Load())
+	h.gen = e.gen
 	h.atime = s.tick.Load()
 	copy(h.key(), e.key)
 	copy(h.body(), "\r\n")

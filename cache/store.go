@@ -251,8 +251,11 @@ func (s *Store) nextCAS() uint64 { return s.cas.Add(1) }
 
 // gone reports whether an item is there no more: flushed, or past its time. Of a stub of
 // the text dialect that is much later than the time at which it stops rationing.
-func (s *Store) gone(h *header) bool {
-	if h.gen != uint8(s.gen.Load()) {
+func (s *Store) gone(h *header) bool { return s.goneIn(h, uint8(s.gen.Load())) }
+
+// goneIn is gone as of a flush generation.
+func (s *Store) goneIn(h *header, gen uint8) bool {
+	if h.gen != gen {
 		return true
 	}
 	now := s.now.Load()

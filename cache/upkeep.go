@@ -59,7 +59,7 @@ func (s *Store) expireStale(c *class) {
 		c.mu.Unlock()
 		// Lock takes away what is gone, or leaves its stub.
 		e := s.Lock(key[:n])
-		due := e.ref != ref || s.at(ref).kind != kindStale || s.gone(s.at(ref))
+		due := e.ref != ref || s.at(ref).kind != kindStale || s.goneIn(s.at(ref), e.gen)
 		e.Unlock()
 		if !due {
 			return
