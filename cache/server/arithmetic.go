@@ -43,13 +43,14 @@ func (s *Session) addDelta(key, by []byte, out *Output, incr bool) {
 		out.text(nonNumeric)
 		return
 	}
+	// Before the number is written: the item may be another one then.
+	s.countDelta(it, incr, true)
 	n = plus(n, delta, incr)
 	var digits [20]byte
 	if _, ok := s.setNumber(&e, it, strconv.AppendUint(digits[:0], n, 10)); !ok {
 		out.text("SERVER_ERROR out of memory in incr\r\n")
 		return
 	}
-	s.countDelta(it, incr, true)
 	out.number(n)
 	out.text("\r\n")
 }

@@ -168,12 +168,12 @@ func (s *Session) metaAddDelta(r *metaRequest, out *Output, incr bool) (answer s
 		if !ok {
 			return nonNumeric
 		}
+		s.countDelta(it, incr, true)
 		n = plus(value, r.delta, incr)
 		var room [20]byte
 		if it, ok = s.setNumber(&e, it, strconv.AppendUint(room[:0], n, 10)); !ok {
 			return "SERVER_ERROR out of memory in incr\r\n"
 		}
-		s.countDelta(it, incr, true)
 	}
 	if r.given('E') && r.newCAS != 0 {
 		e.SetCAS(it, r.newCAS)
