@@ -209,7 +209,12 @@ func (e *Entry) setExpiry(h *header, exptime uint32) {
 func (e *Entry) SetCAS(it Item, cas uint64) { it.h.cas = cas }
 
 // SetToken notes that somebody was told to fill the item.
-func (e *Entry) SetToken(it Item) { it.h.bits |= bitToken }
+func (e *Entry) SetToken(it Item) {
+	it.h.bits |= bitToken
+	if it.h.has(bitStale) {
+		it.h.atime = e.store.tick.Load()
+	}
+}
 
 // MarkStale marks the item stale and voids its token, as memcached's "md … I" does.
 func (e *Entry) MarkStale(it Item) {

@@ -58,6 +58,9 @@ func (e *Entry) Lease() Lease {
 	if h.has(bitStub) && !h.has(bitText) && h.has(bitToken) {
 		// A stub of the meta dialect: its token is out since it was made.
 		h.bits |= bitText
+		if h.exptime == 0 {
+			h.exptime = s.secondAfter(h.flags)
+		}
 	}
 	lease := Lease{Stale: Item{store: s, h: h, ref: e.ref}, HasStale: !h.has(bitStub)}
 	if lease.HasStale {

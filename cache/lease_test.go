@@ -350,3 +350,43 @@ func TestOneTokenForBothDialects(t *testing.T) {
 		t.Errorf("after the next delete: won is %v, ok %v", won, ok)
 	}
 }
+
+func TestATokenForAStaleItemKeepsOthersWaiting(t *testing.T) {
+	s := leasing(t)
+	if err := set(t, s, "k", []byte("old"), 0); err != nil {
+		t.Fatal(err)
+	}
+	e := s.Lock([]byte("k"))
+	it, _ := e.Item()
+	e.MarkStale(it)
+	e.Unlock()
+	s.forward(time.Minute)
+	e = s.Lock([]byte("k"))
+	it, _ = e.Item()
+	e.SetToken(it)
+	e.Access(it)
+	second := e.Lease()
+	e.Unlock()
+	if second.Token != HotMiss || !second.HasStale {
+		t.Errorf("the second reader, at once: %+v", second)
+	}
+	s.forward(11 * time.Second)
+	if token, _ := lease(s, "k"); token != it.CAS() {
+		t.Errorf("the token after the interval is %d, and was %d", token, it.CAS())
+	}
+}
+
+// A stub that is to stay for ever rations in both dialects as long as one of lease-get.
+func TestAStubWithoutATimeKeepsOthersWaiting(t *testing.T) {
+	s := leasing(t)
+	e := s.Lock([]byte("k"))
+	defer e.Unlock()
+	it, _, _ := e.Vivify(0)
+	e.SetToken(it)
+	if lease := e.Lease(); lease.Token != HotMiss {
+		t.Errorf("lease-get is told %+v", lease)
+	}
+	if _, ok := e.Item(); !ok {
+		t.Error("the stub is hidden though its token is out")
+	}
+}
