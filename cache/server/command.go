@@ -120,7 +120,7 @@ func (s *Session) deleteKey(w *words, out *Output) {
 		}
 		return
 	}
-	seconds, _ := decimal(w.next(), maxHoldoffDigits)
+	seconds, _ := unsigned64(w.next())
 	e := s.store.Lock(key)
 	it, found := e.Plain()
 	if found {

@@ -116,6 +116,14 @@ func TestADeleteWithSecondsHoldsOff(t *testing.T) {
 	}
 }
 
+func TestALongHoldOffIsOne(t *testing.T) {
+	s := testSession(t)
+	if got, want := talk(t, s, "delete k 18446744073709551615\r\ndelete l 100000\r\nadd k 0 0 1\r\na\r\nadd l 0 0 1\r\na\r\n"),
+		"NOT_FOUND\r\nNOT_FOUND\r\nNOT_STORED\r\nNOT_STORED\r\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestDatagramsOnlyRead(t *testing.T) {
 	s := testSession(t)
 	talk(t, s, "set k 0 0 1\r\na\r\n")
