@@ -56,3 +56,16 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 }
+
+// As where there is no memory at all: nobody is to read on what the client has replaced.
+func TestASetThatIsRefusedHalfReceivedLeavesNothing(t *testing.T) {
+	s := testSession(t)
+	talk(t, s, "set k 0 0 3\r\nold\r\n")
+	s.server.conns.partial.Store(1 << 40)
+	if got := talk(t, s, "set k 0 0 3\r\nn"); got != outOfMemory {
+		t.Errorf("%q", got)
+	}
+	if got := talk(t, s, "ew\r\nget k\r\n"); got != "END\r\n" {
+		t.Errorf("%q", got)
+	}
+}

@@ -45,10 +45,10 @@ func (p *pending) abandon() {
 // maxValue is the longest value a line can announce.
 const maxValue = math.MaxInt32 - 2
 
-// maxHoldoffDigits is how many digits of delete's seconds are looked at.
-const maxHoldoffDigits = 5
-
-func secondsOf(n uint64) time.Duration { return time.Duration(n) * time.Second }
+// secondsOf is n seconds, or as many as a duration holds.
+func secondsOf(n uint64) time.Duration {
+	return time.Duration(min(n, uint64(math.MaxInt64/time.Second))) * time.Second
+}
 
 // store1 is set KEY FLAGS EXPTIME BYTES [noreply], and the commands like it: cas has a CAS
 // id behind that, lease-set its token behind the key.
@@ -178,9 +178,10 @@ func (s *Session) bound(out *Output) {
 	if taken <= max(s.server.options.Memory/8, 2*int64(s.server.options.MaxItemSize)) {
 		return
 	}
-	s.tally.storeNoMemory++
+	key := append(s.tally.key[:0], p.draft.Item().Key()...)
+	answer := s.noDraft(key, p.meta || p.mode == storeSet, cache.ErrNoMemory)
 	if !p.quiet || p.meta {
-		out.text(outOfMemory)
+		out.text(answer)
 	}
 	s.swallow = int64(p.draft.Left())
 	p.abandon()
