@@ -25,6 +25,7 @@ type class struct {
 	hand    uint32 // the next candidate; 0: the oldest
 	stale   list   // deleted items, which go first
 	pages   int
+	live    int // chunks in use
 	counts  ClassCounts
 
 	// bytes is what items take of the class, without what chunks leave over.
@@ -212,6 +213,7 @@ func (s *Store) freeChunk(c *class, kind uint8, owner uint32) uint32 {
 		p.fresh++
 	}
 	p.live++
+	c.live++
 	if p.free == 0 && int(p.fresh) == c.perPage {
 		s.removePartial(c, c.partial)
 		p.state = pageFull
@@ -228,6 +230,7 @@ func (s *Store) freeLocked(c *class, ref uint32) {
 	number := s.pageOf(ref)
 	p := &s.pages.all[number]
 	p.live--
+	c.live--
 	if p.state == pageDrained {
 		return
 	}

@@ -261,6 +261,7 @@ func (s *Store) loadFree(number uint32, p *page) {
 		h := s.at(ref)
 		if h.kind == kindLinked || h.kind == kindData && s.at(h.prev).kind == kindLinked && s.at(h.prev).large() {
 			p.live++
+			c.live++
 			continue
 		}
 		h.kind, h.next = kindFree, p.free

@@ -50,30 +50,16 @@ type ClassStats struct {
 	ClassCounts
 }
 
-// Classes says how the size classes that have memory stand.
+// Classes says how the size classes stand that have memory, or have done anything.
 func (s *Store) Classes() []ClassStats {
 	var all []ClassStats
-	used := make([]int, len(s.classes))
-	for number := range s.pages.all {
-		// A page's class is guarded by pages.mu while it has none, and does not change
-		// while it has one and c.mu is held: it is read again under that.
-		s.pages.mu.Lock()
-		class := s.pages.all[number].class
-		s.pages.mu.Unlock()
-		c := s.classes[class]
-		c.mu.Lock()
-		if p := &s.pages.all[number]; p.class == class && p.state != pageUnused {
-			used[class] += int(p.live)
-		}
-		c.mu.Unlock()
-	}
 	for _, c := range s.classes {
 		c.mu.Lock()
-		if c.pages > 0 {
+		if c.pages > 0 || c.counts != (ClassCounts{}) {
 			idle, _ := s.idle(c)
 			all = append(all, ClassStats{
 				Class: int(c.number) + 1, ChunkSize: c.size, PerPage: c.perPage, Pages: c.pages,
-				Items: c.queue.len, Stale: c.stale.len, Bytes: c.bytes.Load(), UsedChunk: used[c.number],
+				Items: c.queue.len, Stale: c.stale.len, Bytes: c.bytes.Load(), UsedChunk: c.live,
 				OldestAge: int64(idle) / ticksPerSecond, Side: c.side, ClassCounts: c.counts,
 			})
 		}

@@ -126,9 +126,18 @@ func (s *Store) check(t testing.TB) {
 	if indexed != queued {
 		t.Fatalf("%d items are indexed and %d queued", indexed, queued)
 	}
+	live := make([]int, len(s.classes))
 	for number := 1; number < len(s.pages.all); number++ {
+		if p := s.pages.all[number]; p.state != pageUnused {
+			live[p.class] += int(p.live)
+		}
 		if p := s.pages.all[number]; p.state != pageUnused && int(p.live) != inUse[uint32(number)] {
 			t.Fatalf("page %d has %d chunks in use and counts %d", number, inUse[uint32(number)], p.live)
+		}
+	}
+	for _, c := range s.classes {
+		if c.live != live[c.number] {
+			t.Fatalf("class %d counts %d chunks in use, its pages %d", c.number, c.live, live[c.number])
 		}
 	}
 }
@@ -375,5 +384,28 @@ func BenchmarkSetNew(b *testing.B) {
 		e := s.Lock(key)
 		e.Put(&d)
 		e.Unlock()
+	}
+}
+
+// A cache with fewer pages than classes takes the last page of some: what these have
+// counted stays.
+func TestEvictionsAreNotForgotten(t *testing.T) {
+	s := open(t, Config{Memory: minMemory})
+	before := uint64(0)
+	for i := range 30_000 {
+		if err := set(t, s, fmt.Sprint("key", i), make([]byte, 100*(i/1000)), 0); err != nil {
+			t.Fatal(err)
+		}
+		if i%100 == 0 {
+			n := s.evictions()
+			if n < before {
+				t.Fatalf("%d evictions after %d", n, before)
+			}
+			before = n
+		}
+	}
+	s.check(t)
+	if before == 0 {
+		t.Error("nothing was evicted")
 	}
 }

@@ -330,7 +330,7 @@ func (srv *Server) itemStats(say report) {
 func (srv *Server) slabStats(say report) {
 	c, active, bytes := srv.counted(), 0, 0
 	for _, class := range srv.store.Classes() {
-		if class.Side {
+		if class.Side || class.Pages == 0 {
 			continue
 		}
 		active++
