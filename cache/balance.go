@@ -134,6 +134,7 @@ func (s *Store) rebalance() {
 		if donor, _, _ := s.donor(&class{}); donor == nil || !s.drain(donor, s.victimPage(donor), true) {
 			break
 		}
+		s.letStealersIn()
 	}
 }
 
@@ -142,6 +143,13 @@ const pagesPerStep = 64
 
 // donorShare is which part of a donor's pages moves at one look.
 const donorShare = 32
+
+// letStealersIn gives balance, which is held, to those who wait for it: commands do, for
+// a page that they need at once.
+func (s *Store) letStealersIn() {
+	s.balance.Unlock()
+	s.balance.Lock()
+}
 
 func (s *Store) movePages(donor *class) {
 	donor.mu.Lock()
@@ -153,6 +161,7 @@ func (s *Store) movePages(donor *class) {
 			return
 		}
 		s.moved.Add(1)
+		s.letStealersIn()
 	}
 }
 
@@ -262,7 +271,7 @@ func (s *Store) clearChunk(c *class, ref uint32, kind uint8, owner uint32, owner
 	if item.refs > 0 {
 		return
 	}
-	if keep && kind == kindLinked && item.has(bitVisited) && ownerClass == c && !s.gone(item) {
+	if keep && kind == kindLinked && item.has(bitVisited) && !item.large() && !s.gone(item) {
 		if s.move(c, shard, hash, ref, item) {
 			return
 		}
@@ -273,16 +282,17 @@ func (s *Store) clearChunk(c *class, ref uint32, kind uint8, owner uint32, owner
 	s.dropLocked(ownerClass, shard, hash, owner, item)
 }
 
-// queued reports whether an item is in the index. held is the class whose queue it would
-// be in, whose mu is held: the item stays there.
+// queued reports whether an item is in the index, and in the queue of the class held,
+// whose mu is held: the item stays there. What was the item may be another one by now, of
+// another class.
 func (s *Store) queued(held *class, ref uint32) bool {
 	c := s.classes[s.pages.all[s.pageOf(ref)].class]
 	if c != held {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 	}
-	kind := s.at(ref).kind
-	return kind == kindLinked || kind == kindStale
+	h := s.at(ref)
+	return (h.kind == kindLinked || h.kind == kindStale) && h.class == held.number
 }
 
 // move puts an item into another chunk of its class. The shard's lock and c.mu are held.
