@@ -1,6 +1,9 @@
 package cache
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // expireStep is how many items a shard expires before others are let in.
 const expireStep = 256
@@ -10,18 +13,36 @@ func (s *Store) upkeep() {
 	defer close(s.done)
 	ticker := time.NewTicker(time.Second / ticksPerSecond)
 	defer ticker.Stop()
+	// Sweeping millions of items takes its time, in which the clock goes on.
+	due := make(chan struct{}, 1)
+	var chores sync.WaitGroup
+	chores.Go(func() { s.chores(due) })
+	defer chores.Wait()
+	defer close(due)
 	for round := 0; ; round++ {
 		select {
 		case <-s.stop:
 			return
 		case now := <-ticker.C:
-			if s.clock.advance(s, now) {
-				s.everySecond()
-			}
-			if round%balanceTicks == 0 {
-				s.rebalance()
+			if s.clock.advance(s, now) || round%balanceTicks == 0 {
+				select {
+				case due <- struct{}{}:
+				default:
+				}
 			}
 		}
+	}
+}
+
+// chores does what is due whenever it is told to look, until due is closed.
+func (s *Store) chores(due <-chan struct{}) {
+	last := s.now.Load()
+	for range due {
+		if now := s.now.Load(); now != last {
+			last = now
+			s.everySecond()
+		}
+		s.rebalance()
 	}
 }
 
