@@ -247,7 +247,8 @@ func (s *Store) clearChunk(c *class, ref uint32, kind uint8, owner uint32, owner
 	h := s.at(ref)
 	same := h.kind == kind
 	if kind == kindData {
-		same = same && h.prev == owner
+		// Data of a draft, or of an item that is only held, has an owner in no queue.
+		same = same && h.prev == owner && s.queued(ownerClass, c, owner)
 	} else {
 		same = same && h.class == ownerClass.number
 	}
@@ -258,11 +259,6 @@ func (s *Store) clearChunk(c *class, ref uint32, kind uint8, owner uint32, owner
 		return
 	}
 	item := s.at(owner)
-	// Data of a draft, or of an item that is only held, has an owner in no queue. Its kind
-	// is told under the lock of its own page's class.
-	if kind == kindData && !s.queued(ownerClass, owner) {
-		return
-	}
 	shard, hash := s.shardOf(item)
 	if !shard.mu.TryLock() {
 		return
@@ -282,16 +278,20 @@ func (s *Store) clearChunk(c *class, ref uint32, kind uint8, owner uint32, owner
 	s.dropLocked(ownerClass, shard, hash, owner, item)
 }
 
-// queued reports whether an item is in the index, and in the queue of the class held,
-// whose mu is held: the item stays there. What was the item may be another one by now, of
-// another class.
-func (s *Store) queued(held *class, ref uint32) bool {
-	c := s.classes[s.pages.all[s.pageOf(ref)].class]
-	if c != held {
-		c.mu.Lock()
-		defer c.mu.Unlock()
+// queued reports whether the owner of a data chunk is an item in the queue of class held;
+// it says no where that cannot be told now. The mu of held is held, so that the item stays
+// there, and that of class c, in whose page the chunk is, so that the owner is there: it
+// is freed after its data.
+func (s *Store) queued(held, c *class, owner uint32) bool {
+	page := s.classes[s.pages.all[s.pageOf(owner)].class]
+	if page != held && page != c {
+		// It may be larger than c.
+		if !page.mu.TryLock() {
+			return false
+		}
+		defer page.mu.Unlock()
 	}
-	h := s.at(ref)
+	h := s.at(owner)
 	return (h.kind == kindLinked || h.kind == kindStale) && h.class == held.number
 }
 

@@ -5,23 +5,36 @@ import (
 	"time"
 )
 
-// The owner of a data chunk is looked at when the chunk's lock is not held any more: a
-// draft that was discarded meanwhile may have become an item of another class, whose queue
-// is not locked.
-func TestAnOwnerIsTakenForWhatItWasOnlyInItsOwnQueue(t *testing.T) {
+// The owner of a data chunk is looked at while the chunk cannot be freed, and is taken for
+// an item in a queue only with that queue's lock held: it may be a draft, or be held.
+func TestDataIsTakenFromQueuedItemsOnly(t *testing.T) {
 	s := open(t, Config{})
-	if err := set(t, s, "k", []byte("v"), 0); err != nil {
+	data := s.classes[s.valueClasses-1]
+	if err := set(t, s, "large", make([]byte, 100_000), 0); err != nil {
 		t.Fatal(err)
 	}
-	e := s.Lock([]byte("k"))
-	ref, of := e.ref, s.classes[s.at(e.ref).class]
-	e.Unlock()
-	for _, held := range []*class{of, s.classes[s.valueClasses-1]} {
-		held.mu.Lock()
-		if got := s.queued(held, ref); got != (held == of) {
-			t.Errorf("as of class %d it is queued: %v; it is of class %d", held.number, got, of.number)
+	if err := set(t, s, "small", make([]byte, 10), 0); err != nil {
+		t.Fatal(err)
+	}
+	var d Draft
+	if err := s.Draft(&d, []byte("draft"), 0, 0, 100_000); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Discard()
+	refOf := func(key string) uint32 {
+		e := s.Lock([]byte(key))
+		defer e.Unlock()
+		return e.ref
+	}
+	for name, c := range map[string]struct {
+		ref  uint32
+		want bool
+	}{"large": {refOf("large"), true}, "small": {refOf("small"), false}, "draft": {d.ref, false}} {
+		data.mu.Lock()
+		if got := s.queued(data, data, c.ref); got != c.want {
+			t.Errorf("the %s item is in the queue of large values: %v", name, got)
 		}
-		held.mu.Unlock()
+		data.mu.Unlock()
 	}
 }
 
