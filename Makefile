@@ -47,7 +47,7 @@ servers: ## Install the servers that tests use, in a cache folder outside the ch
 	$(GO) run ./integration/servers/install
 
 .PHONY: tools
-tools: pip ## Get the tools that tests look at deploy/ with: helm, kubeconform, Prometheus
+tools: pip ## Get the tools that tests look at deploy/ with: helm, Prometheus, buildah, …
 	$(GO) run ./integration/tools/install
 
 .PHONY: vet
@@ -115,13 +115,17 @@ cache-soak: cc ## Soak mccache, under the race detector, for SOAK_SECONDS (300),
 cachediff: servers ## Hold mccache to memcached for DIFF_SECONDS (300), from SEED on
 	$(GO) run ./integration/cachediff
 
+.PHONY: release
+release: ## Build tarballs and Debian packages into dist; VERSION=v1.2.3 names them
+	deploy/release $(VERSION)
+
 .PHONY: linter
 linter: ## Build golangci-lint ahead of its first use
 	$(LINT) version
 
 .PHONY: clean
 clean: ## Remove what make builds; the servers' cache folder stays
-	rm -rf bin
+	rm -rf bin dist
 
 # The race detector needs a C compiler.
 .PHONY: cc

@@ -183,14 +183,7 @@ func TestTheDashboardShowsADaemonAtWork(t *testing.T) {
 // daemon starts one that tails db for m, and listens.
 func daemon(t *testing.T, db *servers.Database, m *servers.Memcached, listen string) {
 	t.Helper()
-	for _, statement := range []string{
-		"CREATE USER mcsqueal IDENTIFIED BY 'correct horse'",
-		"GRANT REPLICATION SLAVE, REPLICATION CLIENT, XA_RECOVER_ADMIN ON *.* TO mcsqueal",
-	} {
-		if _, err := db.DB().ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	account(t, db)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mcsqueal.yaml")
 	write(t, path, fmt.Sprintf(`
@@ -200,12 +193,27 @@ clusters: [{name: east, servers: [%q]}]
 admin: {listen: %q}
 `, db.Addr(), filepath.Join(dir, "state"), m.Addr(), listen))
 	cmd := exec.Command(built.path(t, "mcsqueal"), "run", "--config", path)
-	cmd.Env = []string{"MCSQUEAL_PASSWORD=correct horse"}
+	cmd.Env = []string{"MCSQUEAL_PASSWORD=" + password}
 	start(t, cmd)
 	await(t, "the daemon is ready", func() bool {
 		_, status, err := ask(t, "http://"+listen+"/readyz")
 		return err == nil && status == http.StatusOK
 	})
+}
+
+const password = "correct horse"
+
+// account makes the daemon's.
+func account(t *testing.T, db *servers.Database) {
+	t.Helper()
+	for _, statement := range []string{
+		"CREATE USER mcsqueal IDENTIFIED BY '" + password + "'",
+		"GRANT REPLICATION SLAVE, REPLICATION CLIENT, XA_RECOVER_ADMIN ON *.* TO mcsqueal",
+	} {
+		if _, err := db.DB().ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // start starts a command that is ended with the test.

@@ -95,6 +95,7 @@ cluster of memcached, in batches, once the commit can be read.`,
 	})
 	//nolint:contextcheck // cobra hands the context to the command
 	root.AddCommand(newRunCommand(env), newReplayCommand(env), newStatusCommand(env), newCheckpointCommand(env), newConfigCommand(env), newCheckCommand(env), newVersionCommand(env))
+	root.AddCommand(newManualCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
