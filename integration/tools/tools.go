@@ -59,6 +59,11 @@ func Prometheus(ctx context.Context, name string, args ...string) (*exec.Cmd, er
 	return servers.CommandIn(ctx, dir, filepath.Join("usr/bin", name), args...)
 }
 
+// Buildah is a folder with buildah and a shell that needs nothing, of Debian 12.
+func Buildah(ctx context.Context) (string, error) {
+	return Unpacked(ctx, "bookworm", "buildah", "busybox-static")
+}
+
 // The Python package that has the schemas which the Kubernetes API server publishes.
 const (
 	schemasPackage = "kubernetes-validate==1.37.0"
@@ -162,6 +167,7 @@ func wanted(folder string) bool {
 func Install(ctx context.Context, out io.Writer) error {
 	var errs []error
 	for name, get := range map[string]func() error{
+		"buildah":             func() error { _, err := Buildah(ctx); return err },
 		"Kubernetes' schemas": func() error { _, err := Schemas(ctx); return err },
 		"Prometheus": func() error {
 			cmd, err := Prometheus(ctx, "promtool", "--version")
@@ -174,7 +180,7 @@ func Install(ctx context.Context, out io.Writer) error {
 			errs = append(errs, fmt.Errorf("%s cannot be had: %w", name, err))
 			continue
 		}
-		fmt.Fprintln(out, name, "is there")
+		fmt.Fprintf(out, "%s: there\n", name)
 	}
 	return errors.Join(errs...)
 }
