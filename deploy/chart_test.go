@@ -31,7 +31,9 @@ config:
   on_gap: flush
   clusters: [{name: east, routers: [mcrouter:5000], flush: [m:11211]}, {name: west, routers: ["/run/mcrouter/s"], flush: [m:11211]}]
   log: {format: json}
+  admin: {tls: {cert: /etc/mcsqueal/tls/tls.crt, key: /etc/mcsqueal/tls/tls.key}}
 password: {existingSecret: mcsqueal, key: source}
+adminToken: {existingSecret: mcsqueal, key: admin}
 replicas: 2
 image: {tag: v1.2.3}
 imagePullSecrets: [{name: registry}]

@@ -48,7 +48,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.password.existingSecret -}}
 {{- $_ := set $config.source "password_file" "/etc/mcsqueal/secret/password" -}}
 {{- end -}}
+{{- if .Values.adminToken.existingSecret -}}
+{{- $_ := set $admin "token_file" "/etc/mcsqueal/admin/token" -}}
+{{- end -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* How the service is asked: HTTPS if the configuration gives it a certificate. */}}
+{{- define "mcsqueal.scheme" -}}
+{{- if dig "admin" "tls" "cert" "" .Values.config -}}HTTPS{{- else -}}HTTP{{- end -}}
 {{- end -}}
 
 {{/* The ports that the configuration names, a line each. */}}
