@@ -22,6 +22,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // what is served.
 func server(t *testing.T, ready func() error, change ...func(*Config)) (url string) {
 	t.Helper()
+	return "http://" + start(t, ready, change...).Addr()
+}
+
+func start(t *testing.T, ready func() error, change ...func(*Config)) *Server {
+	t.Helper()
 	r := prometheus.NewRegistry()
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "things_total", Help: "Things."})
 	r.MustRegister(c)
@@ -47,11 +52,7 @@ func server(t *testing.T, ready func() error, change ...func(*Config)) (url stri
 			t.Error(err)
 		}
 	})
-	scheme := "http://"
-	if cfg.TLS != nil {
-		scheme = "https://"
-	}
-	return scheme + s.Addr()
+	return s
 }
 
 func ask(t *testing.T, method, url string) (status int, body string) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,10 +69,45 @@ func show(c *Config) {
 	c.Configuration = func() (string, error) { return "state_dir: /var/lib/mcsqueal\n# " + hostile[0] + "\n", nil }
 }
 
+// lived has a daemon that has been running for ten minutes: one cluster in step, save
+// once, and one that was away.
+func lived(t *testing.T) (url string) {
+	t.Helper()
+	ten := time.Now().Add(-kept * every)
+	change := func(c *Config) {
+		show(c)
+		var mu sync.Mutex // guards n, and show's own
+		status, n := c.Status, 0
+		c.Status = func() Status {
+			mu.Lock()
+			defer mu.Unlock()
+			s := status()
+			if n++; n > kept+1 {
+				s.Clusters[1].LagSeconds = 338
+				return s
+			}
+			s.Now = ten.Add(time.Duration(n-1) * every)
+			s.Clusters[0].LagSeconds, s.Clusters[1].LagSeconds = 0, 0
+			if n > 200 && n < 230 {
+				s.Clusters[0].LagSeconds = float64(n-200) / 6
+			}
+			if n > 250 {
+				s.Clusters[1].LagSeconds = min(338, float64(n-250))
+			}
+			return s
+		}
+	}
+	s := start(t, ready, change)
+	for range kept {
+		s.recorder.record()
+	}
+	return "http://" + s.Addr()
+}
+
 // Wide and narrow, light and dark: nothing is cut off, nothing is outside the window, and
 // everything is there.
 func TestThePageShowsWhatTheDaemonIsAt(t *testing.T) {
-	url := server(t, ready, show)
+	url := lived(t)
 	tab := browser.Open(t)
 	for _, scheme := range []string{"light", "dark"} {
 		for name, width := range map[string]int64{"wide": 1280, "narrow": 390} {

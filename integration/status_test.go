@@ -76,6 +76,16 @@ func TestStatusTellsWhatBecameOfAKey(t *testing.T) {
 		mcsqueal(t, "status", "--admin", at, "--key", db.key("never")).prints(t,
 			`never: not as far as the daemon remembers, which is no proof that it never was\.`, `It remembers back to`, `mcsqueal replay`)
 		mcsqueal(t, "status", "--admin", at, "--key", "bad%2").failed(t, 1, "percent sign")
+		var status admin.Status
+		if err := json.Unmarshal([]byte(mcsqueal(t, "status", "--admin", at, "--json").stdout.String()), &status); err != nil || len(status.Clusters) != 2 || !status.Source.Tailing {
+			t.Errorf("as JSON it says %+v, %v", status, err)
+		}
+		watching := call{args: []string{"status", "--admin", at, "--watch"}}.start(t)
+		await(t, "it is told twice", func() bool { return strings.Count(watching.stdout.String(), "in step  mcsqueal") >= 2 })
+		watching.stop(t)
+		mcsqueal(t, "status", "--admin", at, "--watch", "--key", key).failed(t, 2, "--watch")
+		mcsqueal(t, "status", "--admin", "ftp://"+at).failed(t, 2, "HOST:PORT")
+		mcsqueal(t, "status", "--admin", "127.0.0.1:1").failed(t, 1, "does it run", "127.0.0.1:1")
 
 		tab := browser.Open(t)
 		tab.Do(chromedp.Navigate("http://" + at))
