@@ -9,8 +9,8 @@ import (
 // Reach is how far back a Log remembers.
 type Reach struct {
 	// File and Start are where the oldest transaction stands of which all keys are still
-	// there, and Time is when it was committed, in microseconds since 1970. All are zero
-	// if there is none.
+	// there, and Time is when it was committed, in microseconds since 1970, or the next
+	// one of which that is known. All are zero if there is none.
 	File  binlog.File
 	Start uint64
 	Time  int64
@@ -94,10 +94,14 @@ func (p *place) recall(end int, visible uint64, sources []binlog.GTID, reach *Re
 			}
 			p.step(buf, sources)
 			if reach.File.Name == "" && k != kindContinued {
-				reach.File, reach.Start, reach.Time = p.inv.File, p.inv.Start, p.inv.Time
+				reach.File, reach.Start = p.inv.File, p.inv.Start
 				if k == kindAdvance {
 					reach.Start = p.end // only where the run ended is known
 				}
+			}
+			// Where the log was idle nothing was committed; what follows is no older.
+			if reach.Time == 0 && reach.File.Name != "" {
+				reach.Time = p.inv.Time
 			}
 		default:
 			p.step(buf, sources)

@@ -51,6 +51,22 @@ func TestTheLogRemembersWhatWasAcknowledged(t *testing.T) {
 	}
 }
 
+// Where the log was idle there is no commit whose time could be told.
+func TestTheReachHasTheTimeOfACommit(t *testing.T) {
+	l, w := newTestLog(t, 4)
+	l.SetVisible(AllVisible)
+	must(t, w.Idle(77))
+	w.Publish()
+	if reach, _ := recalled(t, l); reach.Start != 77 || reach.Time != 0 {
+		t.Errorf("reach %+v of an idle log", reach)
+	}
+	appendTransaction(t, w, 5, "k")
+	w.Publish()
+	if reach, _ := recalled(t, l); reach.Start != 77 || reach.Time != 5 {
+		t.Errorf("reach %+v, want the time of the first commit", reach)
+	}
+}
+
 // What a transaction of which the beginning is gone had is not known: the reach begins
 // behind it.
 func TestTheReachBeginsWithTheOldestWholeTransaction(t *testing.T) {

@@ -76,6 +76,8 @@ func TestStatusTellsWhatBecameOfAKey(t *testing.T) {
 		mcsqueal(t, "status", "--admin", at, "--key", db.key("never")).prints(t,
 			`never: not as far as the daemon remembers, which is no proof that it never was\.`, `It remembers back to`, `mcsqueal replay`)
 		mcsqueal(t, "status", "--admin", at, "--key", "bad%2").failed(t, 1, "percent sign")
+		// What it says is a second old at most.
+		await(t, "all is well", func() bool { return mcsqueal(t, "status", "--admin", at).status == 0 })
 		var status admin.Status
 		if err := json.Unmarshal([]byte(mcsqueal(t, "status", "--admin", at, "--json").stdout.String()), &status); err != nil || len(status.Clusters) != 2 || !status.Source.Tailing {
 			t.Errorf("as JSON it says %+v, %v", status, err)
@@ -114,7 +116,9 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	each(t, func(t *testing.T, db *database) {
 		backend, away := newCache(t), newCache(t)
 		router := servers.Proxy(t, servers.ProxyConfig{Backends: []string{backend.Addr()}})
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "routers", router.Addr()), cluster("west", "servers", away.Addr()))
+		// Of so many others' keys as are refused not all would be remembered.
+		own := "match: '^" + db.schema + ":'"
+		cfg := configure(t, db.url(), "clusters:", fmt.Sprintf("  - {name: east, routers: [%s], %s}", router.Addr(), own), fmt.Sprintf("  - {name: west, servers: [%s], %s}", away.Addr(), own))
 		daemon := cfg.daemon(t, "--admin-listen", "127.0.0.1:0")
 		at := daemon.address(t)
 		s := db.session(t)
