@@ -130,6 +130,7 @@ func (e *Entry) makeStub(exptime uint32, bits uint16, cas uint64, granted uint32
 	copy(h.key(), e.key)
 	copy(h.body(), "\r\n")
 	e.link(ref, h)
+	s.itemTotal.Add(1)
 	return true
 }
 

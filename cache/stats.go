@@ -6,7 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	Items      int64  // that can be had, not counting stubs' budget and stale values
 	Bytes      int64  // that these take: headers, keys and values
-	TotalItems uint64 // stored since the start
+	TotalItems uint64 // stored since the start, stubs too
 	Limit      int64  // bytes of memory
 	IndexBytes int64
 	StaleBytes int64 // of deleted values that are kept
