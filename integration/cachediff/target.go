@@ -133,6 +133,7 @@ func (t *target) now() (int64, error) {
 			return 0, fmt.Errorf("put a clock into %s: it says %q", t.name, line)
 		}
 		t.own["cmd_set"]++
+		t.own["total_items"]++
 	}
 	return 0, fmt.Errorf("read the clock of %s: %w", t.name, errClockless)
 }

@@ -52,13 +52,13 @@ func (w *world) each(do func(i int, t *target) error) error {
 
 // counters are the statistics that follow from what was sent. Those of dead items do
 // not: whether a command finds one or a server has already taken it away is a matter of
-// luck. Nor does total_items, see alone.
+// luck.
 var counters = []string{
 	"cmd_get", "cmd_set", "cmd_flush", "cmd_touch", "cmd_meta",
 	"get_hits", "get_misses", "delete_misses", "delete_hits",
 	"incr_misses", "incr_hits", "decr_misses", "decr_hits",
 	"cas_misses", "cas_hits", "cas_badval", "touch_hits", "touch_misses",
-	"store_too_large",
+	"store_too_large", "total_items",
 }
 
 // count reads them, without what this program does for its own ends.
