@@ -12,7 +12,8 @@
 //	/api/keys      those of a key (Memory): ?key=KEY, and &part=1 for keys with that in them
 //	/api/config    the effective configuration, without secrets
 //	/metrics       every metric, as Prometheus reads them
-//	/healthz       200 as long as the process answers
+//	/healthz       200 as long as the process answers and its work goes on or waits;
+//	               503 when it is stuck, which only a new process mends
 //	/readyz        200 when the log is being tailed and every cluster is in step; otherwise
 //	               503, and a line for each thing that is not as it should be
 //	/debug/pprof/  profiles, if they are asked for
@@ -50,6 +51,8 @@ type Config struct {
 	Pprof bool
 	// Metrics are served at /metrics.
 	Metrics prometheus.Gatherer
+	// Alive tells whether the work is stuck, which it may do by not returning; nil: never.
+	Alive func() error
 	// Ready tells what keeps the daemon from its work; nil: nothing. It does not wait.
 	Ready func() error
 	// Status tells what the daemon is at, save rates. It is asked once a second.
@@ -146,7 +149,14 @@ func (s *Server) handler(cfg Config) http.Handler {
 		closed("GET /debug/pprof/profile", patient(pprof.Profile))
 		closed("GET /debug/pprof/trace", patient(pprof.Trace))
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	p := &pulse{ask: cfg.Alive}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := p.alive(); err != nil {
+			say(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		say(w, http.StatusOK, "ok")
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		err := cfg.Ready()
 		switch {

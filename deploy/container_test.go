@@ -19,6 +19,8 @@ func image(t *testing.T, target string, command ...string) string {
 		t.Skip("building a container needs root")
 	}
 	on(t, "unshare")
+	_, err := exec.Command("unshare", "--mount", "true").Output()
+	need(t, "mounts of its own", err)
 	buildah, err := tools.Buildah(t.Context())
 	need(t, "buildah", err)
 	work := t.TempDir()

@@ -113,6 +113,8 @@ func machine(t *testing.T, folder, script string) string {
 	for _, program := range []string{"/lib/systemd/systemd", "unshare", "dpkg", "findmnt"} {
 		on(t, program)
 	}
+	_, err := exec.Command("unshare", "--mount", "--pid", "--fork", "--cgroup", "true").Output()
+	need(t, "a machine of its own", err)
 	out, status := outcome(t, exec.Command("testdata/package/machine", folder, script), nil)
 	if status != 0 {
 		t.Fatalf("%s: exit status %d:\n%s", script, status, out)

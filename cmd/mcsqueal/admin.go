@@ -34,7 +34,8 @@ func startAdmin(ctx context.Context, d *daemon, c *config.Config) (*adminServer,
 		return nil, usageError{err}
 	}
 	s, err := admin.Start(ctx, admin.Config{
-		Listen: c.Admin.Listen, TLS: secure, Token: token, Pprof: c.Admin.Pprof, Metrics: d.metrics, Ready: d.ready,
+		Listen: c.Admin.Listen, TLS: secure, Token: token, Pprof: c.Admin.Pprof, Metrics: d.metrics,
+		Alive: d.alive, Ready: d.ready,
 		Status: d.status, Latest: d.latest, Recall: d.recall, Configuration: d.effective, Logger: d.logger,
 	})
 	if err != nil {
