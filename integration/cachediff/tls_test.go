@@ -55,13 +55,13 @@ func certificate(t *testing.T) (file string, pool *x509.CertPool) {
 func encrypted(t *testing.T) (addr string) {
 	t.Helper()
 	file, pool := certificate(t)
-	store, err := cache.New(cache.Config{Memory: 256 << 20})
+	store, err := cache.New(cache.Config{Memory: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv, err := server.New(server.Options{
 		Endpoints: []server.Endpoint{{Network: "tcp", Host: "127.0.0.1", TLS: server.TLSDefault}},
-		Threads:   1, Memory: 256 << 20, TLS: server.TLSOptions{Chain: file, Key: file},
+		Threads:   1, Memory: 1 << 30, TLS: server.TLSOptions{Chain: file, Key: file},
 	}, store, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
