@@ -182,14 +182,15 @@ func (l metaLeaser) delete(key string) error {
 type fetched struct {
 	value  string
 	cached bool // it was there; else it comes from the database
+	marked bool // it was there, marked as stale
 	atOnce bool // it was there at the first try
 	stored bool // it was read from the database, and cached
 }
 
 // fetch is the loop of a reader: what is cached, or read from the database and cached;
 // one that is to wait asks again after 2 ms, then twice as long each time, up to half a
-// second.
-func fetch(ctx context.Context, l leaser, key string, database func() string) (fetched, error) {
+// second; or, with takeStale, takes the value of before, if there is one.
+func fetch(ctx context.Context, l leaser, key string, takeStale bool, database func() string) (fetched, error) {
 	const first, longest = 2 * time.Millisecond, 500 * time.Millisecond
 	for pause := first; ; pause = min(2*pause, longest) {
 		r, err := l.read(key)
@@ -198,6 +199,8 @@ func fetch(ctx context.Context, l leaser, key string, database func() string) (f
 			return fetched{}, err
 		case r.hit:
 			return fetched{value: r.value, cached: true, atOnce: pause == first}, nil
+		case r.wait() && takeStale && r.value != "":
+			return fetched{value: r.value, marked: true, atOnce: pause == first}, nil
 		case !r.wait():
 			v := database()
 			stored, err := l.fill(key, r.token, v)
