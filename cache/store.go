@@ -181,8 +181,9 @@ func newStore(config Config, reserve int64, now time.Time) (*Store, error) {
 	return s, nil
 }
 
-// minMemory is the least a store can do with.
-const minMemory = 8 * pageSize
+// minMemory is the least a store can do with: the largest item there can be by default, of
+// which header, chunks and rest lie in pages of three classes, fits beside others.
+const minMemory = 32 * pageSize
 
 func (s *Store) makeMemory(now time.Time) error {
 	size := len(s.pages.all) << pageShift

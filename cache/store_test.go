@@ -393,7 +393,7 @@ func TestEvictionsAreNotForgotten(t *testing.T) {
 	s := open(t, Config{Memory: minMemory})
 	before := uint64(0)
 	for i := range 30_000 {
-		if err := set(t, s, fmt.Sprint("key", i), make([]byte, 100*(i/1000)), 0); err != nil {
+		if err := set(t, s, fmt.Sprint("key", i), make([]byte, 300*(i/500)), 0); err != nil {
 			t.Fatal(err)
 		}
 		if i%100 == 0 {
@@ -408,4 +408,17 @@ func TestEvictionsAreNotForgotten(t *testing.T) {
 	if before == 0 {
 		t.Error("nothing was evicted")
 	}
+}
+
+func TestTheSmallestCacheTakesTheLargestItem(t *testing.T) {
+	s := open(t, Config{Memory: 1})
+	for i := range 20 {
+		if err := set(t, s, fmt.Sprint("small", i), make([]byte, 300*i), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := set(t, s, "large", make([]byte, 1<<20-100), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.check(t)
 }
