@@ -26,7 +26,7 @@ type keepFile struct {
 }
 
 const (
-	fileMagic = "mcsqueal cache 1"
+	fileMagic = "mcsqueal cache 2"
 	headClean = len(fileMagic) // one byte: 1 if closed
 	headBegin = headClean + 8
 	tableSize = 4 // of a page
@@ -72,6 +72,9 @@ func (s *Store) openFile(size int, now time.Time) (err error) {
 		return err
 	}
 	s.base = s.memory.base()
+	if err = s.lockMemory(); err != nil { // before anything of the file is changed
+		return err
+	}
 	if s.file.cold == "" {
 		s.file.cold = s.load(now)
 	}
@@ -112,6 +115,7 @@ func (s *Store) closeFile(now time.Time) error {
 	head = binary.LittleEndian.AppendUint32(head, s.tick.Load())
 	head = binary.LittleEndian.AppendUint64(head, s.cas.Load())
 	head = binary.LittleEndian.AppendUint32(head, s.gen.Load())
+	head = binary.LittleEndian.AppendUint32(head, s.flushes.at)
 	head = binary.LittleEndian.AppendUint32(head, s.lastHoldoff())
 	for _, c := range s.classes[:s.valueClasses] {
 		head = binary.LittleEndian.AppendUint32(head, c.queue.newest)
@@ -172,25 +176,50 @@ func (s *Store) load(now time.Time) (cold string) {
 	rest := head[headBegin+len(settings):]
 	u32 := func() uint32 { v := binary.LittleEndian.Uint32(rest); rest = rest[4:]; return v }
 	u64 := func() uint64 { v := binary.LittleEndian.Uint64(rest); rest = rest[8:]; return v }
-	epoch, tick := int64(u64()), u32()
-	s.cas.Store(max(s.cas.Load(), u64()+1))
-	s.gen.Store(u32())
-	s.flushes.swept = s.gen.Load()
-	// A clock that was set back while nobody ran would prolong what is stored.
-	if at := time.Unix(epoch, 0).Add(time.Duration(tick) * time.Second / ticksPerSecond); now.Before(at) {
-		now = at
+	epoch, tick, cas, gen, flushAt, heldUntil := int64(u64()), u32(), u64(), u32(), u32(), u32()
+	queues, hands := make([]list, s.valueClasses), make([]uint32, s.valueClasses)
+	for i := range queues {
+		queues[i].newest, queues[i].oldest, hands[i], queues[i].len = u32(), u32(), u32(), int(u32())
 	}
+	v := verifier{s: s, table: table}
+	if wrong := v.verify(queues, hands); wrong != "" {
+		return s.config.File + " is damaged: " + wrong
+	}
+	epoch = min(max(epoch, -maxEpoch), maxEpoch)
+	stopped := time.Duration(tick) * time.Second / ticksPerSecond
+	if now.Before(time.Unix(epoch, 0).Add(stopped)) {
+		// A clock that was set back while nobody ran: the store's goes on from where it
+		// stood.
+		epoch = now.Add(-stopped).Unix()
+	}
+	if now.Unix()-epoch >= maxUptime {
+		return s.config.File + " is of a time too long ago, or the clock is wrong"
+	}
+	s.cas.Store(max(s.cas.Load(), cas+1))
+	s.gen.Store(gen)
+	s.flushes.swept = gen
 	s.tick.Store(0)
 	s.clock.set(s, now, epoch)
+	if s.flushes.at = flushAt; flushAt != 0 && flushAt <= s.now.Load() {
+		// It came due while nobody ran.
+		s.flushes.at = 0
+		s.gen.Add(1)
+	}
 	// The keys' hashes are others now: until the last hold-off ends, nobody adds anything.
-	s.refuseUntil.Store(u32())
-	for _, c := range s.classes[:s.valueClasses] {
-		c.queue.newest, c.queue.oldest, c.hand = u32(), u32(), u32()
-		c.queue.len = int(u32())
+	s.refuseUntil.Store(min(heldUntil, s.tick.Load()+uint32(maxHoldoff/time.Second)*ticksPerSecond))
+	for i, c := range s.classes[:s.valueClasses] {
+		c.queue, c.hand = queues[i], hands[i]
 	}
 	s.loadPages(table)
 	return ""
 }
+
+// maxEpoch bounds what is believed of a store's beginning: some thirty thousand years.
+const maxEpoch = 1 << 40
+
+// maxUptime is how many seconds after its beginning a store's ticks have no more room in
+// 32 bits, with a year to spare.
+const maxUptime = 1<<32/ticksPerSecond - 365*24*60*60
 
 // loadPages makes the index anew, and the lists of free chunks.
 func (s *Store) loadPages(table []byte) {

@@ -190,17 +190,21 @@ func (s *Store) makeMemory(now time.Time) error {
 	var err error
 	if s.config.File == "" {
 		s.memory, err = reserve(size, true)
-		s.base = s.memory.base()
-	} else {
-		err = s.openFile(size, now)
-	}
-	if err != nil {
-		return err
-	}
-	if s.config.Lock {
-		if err := s.memory.lock(); err != nil {
-			return fmt.Errorf("lock %d MiB of memory: %w; raise the limit (ulimit -l, LimitMEMLOCK=)", size>>20, err)
+		if err != nil {
+			return err
 		}
+		s.base = s.memory.base()
+		return s.lockMemory()
+	}
+	return s.openFile(size, now)
+}
+
+func (s *Store) lockMemory() error {
+	if !s.config.Lock {
+		return nil
+	}
+	if err := s.memory.lock(); err != nil {
+		return fmt.Errorf("lock %d MiB of memory: %w; raise the limit (ulimit -l, LimitMEMLOCK=)", len(s.memory.bytes)>>20, err)
 	}
 	return nil
 }
