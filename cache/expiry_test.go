@@ -123,11 +123,12 @@ func TestAFlushInTheMiddleOfAStepTakesWhatThatStores(t *testing.T) {
 			token = e.Lease().Token
 		},
 	} {
-		if key == "overwritten" {
+		switch key {
+		case "overwritten":
 			if err := set(t, s, key, []byte("v"), 0); err != nil {
 				t.Fatal(err)
 			}
-		} else if key == "filled" {
+		case "filled":
 			token, _ = lease(s, key)
 		}
 		e := s.Lock([]byte(key))
