@@ -117,6 +117,9 @@ func (l *loop) landed(c *conn, have, n int) int {
 	return have + n
 }
 
+// listingCost is what a go of a listing takes of a turn, though it may have said nothing.
+const listingCost = turnBound / 4
+
 // answer answers the commands in in, sends the answers, and returns what is left of in.
 // more: it stopped because the turn is over, not because a command is not whole. Unless
 // ok, nothing is to be done with c any more in this turn: it is blocked (and keeps what
@@ -126,6 +129,9 @@ func (l *loop) answer(c *conn, in []byte, spent *int) (rest []byte, more, ok boo
 		n := c.session.Consume(in, &l.out)
 		in = in[n:]
 		full := l.out.Full()
+		if c.session.More() {
+			*spent += listingCost
+		}
 		if size := l.out.Len(); size > 0 {
 			*spent += size
 			if !l.flush(c, in) {

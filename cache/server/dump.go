@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/mcsqueal/mcsqueal/cache"
@@ -10,13 +11,26 @@ import (
 // listing is a list of all keys that is being sent, as much at a time as there is room
 // for.
 type listing struct {
-	walk cache.Walk
-	meta bool // as mg commands, else with what is known of each
-	only []int
+	walk   cache.Walk
+	format listFormat
+	only   []int // classes; nil: all
+	// most bounds the keys, and listed counts them; room bounds the bytes. 0: no bound.
+	most, listed uint64
+	room         int
 }
 
-// listingStep is how many buckets of the index are listed in one go.
-const listingStep = 1024
+// listFormat is how a key is listed.
+type listFormat uint8
+
+const (
+	listKnown listFormat = iota // with what is known of it
+	listMeta                    // as an mg command
+	listItem                    // as stats cachedump does
+)
+
+// listingStep is how many buckets of the index are listed in one go. There may be nothing
+// to say of any of them, and others wait meanwhile.
+const listingStep = 256
 
 // dump begins a list of the keys of all classes, or of some.
 func (s *Session) dump(meta bool, classes []byte, out *Output, first bool) {
@@ -44,7 +58,10 @@ func (s *Session) dump(meta bool, classes []byte, out *Output, first bool) {
 		return
 	}
 	out.text("OK\r\n")
-	s.listing = &listing{meta: meta, only: only}
+	s.listing = &listing{only: only}
+	if meta {
+		s.listing.format = listMeta
+	}
 }
 
 // classList reads all, hash, or numbers of classes with commas between.
@@ -57,7 +74,9 @@ func (s *Session) classList(b []byte) (only []int, ok bool) {
 		if !ok || n < 1 || int(n) > s.store.ClassCount() {
 			return nil, false
 		}
-		only = append(only, int(n))
+		if !slices.Contains(only, int(n)) {
+			only = append(only, int(n))
+		}
 	}
 	return only, true
 }
@@ -69,9 +88,15 @@ func (s *Session) list(out *Output) bool {
 		if out.Full() {
 			return false
 		}
-		if !s.store.Walk(&l.walk, func(it cache.Item) { l.append(out, it) }) {
+		from := len(out.Bytes)
+		more := s.store.Walk(&l.walk, func(it cache.Item) { l.append(out, it) })
+		if l.room > 0 {
+			l.room -= len(out.Bytes) - from
+			more = more && l.room > 0
+		}
+		if !more || l.full() {
 			s.listing = nil
-			if l.meta {
+			if l.format == listMeta {
 				out.text("EN\r\n")
 			} else {
 				out.text("END\r\n")
@@ -82,20 +107,32 @@ func (s *Session) list(out *Output) bool {
 	return false
 }
 
+func (l *listing) full() bool { return l.most > 0 && l.listed >= l.most }
+
 func (l *listing) append(out *Output, it cache.Item) {
+	if l.full() {
+		return
+	}
 	if l.only != nil {
-		found := false
-		for _, class := range l.only {
-			found = found || class == it.Class()
-		}
-		if !found {
+		if !slices.Contains(l.only, it.Class()) {
 			return
 		}
 	}
-	if l.meta {
+	l.listed++
+	switch l.format {
+	case listMeta:
 		out.text("mg ")
 		out.key(it.Key(), it.Binary())
 		out.text("\r\n")
+		return
+	case listItem:
+		out.text("ITEM ")
+		out.key(it.Key(), false)
+		out.text(" [")
+		out.number(uint64(it.Size()))
+		out.text(" b; ")
+		out.Bytes = strconv.AppendInt(out.Bytes, max(it.Expires(), 0), 10)
+		out.text(" s]\r\n")
 		return
 	}
 	b := appendEscaped(append(out.Bytes, "key="...), it.Key())

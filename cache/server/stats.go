@@ -95,25 +95,7 @@ func (s *Session) cachedump(w *words, out *Output) {
 		out.text("CLIENT_ERROR Illegal slab id\r\n")
 		return
 	}
-	var walk cache.Walk
-	n, from := uint32(0), len(out.Bytes)
-	more := true
-	for more && (most == 0 || n < most) && len(out.Bytes)-from < cachedumpBound {
-		more = s.store.Walk(&walk, func(it cache.Item) {
-			if it.Class() != int(number) || most != 0 && n >= most {
-				return
-			}
-			n++
-			out.text("ITEM ")
-			out.key(it.Key(), false)
-			out.text(" [")
-			out.number(uint64(it.Size()))
-			out.text(" b; ")
-			out.Bytes = strconv.AppendInt(out.Bytes, max(it.Expires(), 0), 10)
-			out.text(" s]\r\n")
-		})
-	}
-	out.text("END\r\n")
+	s.listing = &listing{format: listItem, only: []int{int(number)}, most: uint64(most), room: cachedumpBound}
 }
 
 // cachedumpBound is how long the list of a cachedump gets: memcached's, 2 MiB, is as good
