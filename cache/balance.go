@@ -50,6 +50,9 @@ func (s *Store) donor(c *class) (donor *class, oldest, average float64) {
 		other.mu.Lock()
 		idle, ok := s.idle(other)
 		pages := other.pages
+		if other.queue.len+other.stale.len == 0 && (other.partial == 0 || s.pages.all[other.partial].live > 0) {
+			pages = 0 // all it has is being received, or sent
+		}
 		other.mu.Unlock()
 		if ok {
 			average += idle
@@ -136,6 +139,7 @@ func (s *Store) rebalance() {
 		}
 		s.letStealersIn()
 	}
+	s.giveBack()
 }
 
 // pagesPerStep bounds how many pages are given back at one look.

@@ -38,7 +38,8 @@ type pages struct {
 	all []page // by number; 0 is never handed out
 
 	mu     sync.Mutex
-	unused []uint32 // were given back; guarded by mu
+	unused []uint32 // were given back, and are resident; guarded by mu
+	absent []uint32 // were given back, and their memory to the system; guarded by mu
 	next   uint32   // the first that was never handed out; guarded by mu
 	inUse  int      // guarded by mu
 	side   int      // of these, those of stubs; guarded by mu
@@ -50,7 +51,7 @@ func (s *Store) takePage(c *class) uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.side {
-		if p.side >= s.sidePages {
+		if p.side >= s.sideLimit() {
 			return 0
 		}
 	} else if p.inUse-p.side >= s.valuePages() {
@@ -61,6 +62,9 @@ func (s *Store) takePage(c *class) uint32 {
 	case n > 0:
 		number = p.unused[n-1]
 		p.unused = p.unused[:n-1]
+	case len(p.absent) > 0:
+		number = p.absent[len(p.absent)-1]
+		p.absent = p.absent[:len(p.absent)-1]
 	case int(p.next) < len(p.all):
 		number = p.next
 		p.next++
@@ -86,15 +90,44 @@ func (s *Store) givePage(number uint32, c *class) {
 		p.side--
 	}
 	p.unused = append(p.unused, number)
-	if !c.side && p.inUse-p.side >= s.valuePages() {
-		// The index has grown into what this page was: make room for it.
+}
+
+// giveBack gives the memory of unused pages to the system, as far as they take what the
+// index has grown into, or what is above a bound that got smaller.
+func (s *Store) giveBack() {
+	p := &s.pages
+	for range pagesPerStep {
+		p.mu.Lock()
+		n := len(p.unused)
+		if n == 0 || p.inUse-p.side+n <= s.valuePages() {
+			p.mu.Unlock()
+			return
+		}
+		number := p.unused[n-1]
+		p.unused = p.unused[:n-1]
+		p.mu.Unlock()
+		// Nobody sees the page meanwhile. Where this fails it stays resident.
 		_ = s.memory.forget(int(number)<<pageShift, int(number+1)<<pageShift)
+		p.mu.Lock()
+		p.absent = append(p.absent, number)
+		p.mu.Unlock()
 	}
 }
 
-// valuePages is how many pages values may have beside the index and the side budget.
+// valuePages is how many pages values may have beside the index and the side budget. The
+// mu of pages is held.
 func (s *Store) valuePages() int {
-	return max(1, int((s.limit.Load()-s.indexBytes.Load())>>pageShift)-s.sidePages-s.holdoffPages)
+	side := max(s.pages.side, s.sideLimit())
+	return max(leastPages, int((s.limit.Load()-s.indexBytes.Load())>>pageShift)-side-s.holdoffPages)
+}
+
+// leastPages is what values always may have: an index that was made for far more memory
+// does not shrink with it.
+const leastPages = 16
+
+// sideLimit is how many pages stubs may have.
+func (s *Store) sideLimit() int {
+	return max(4, int(int64(s.sidePages)*min(s.limit.Load(), s.config.Memory)/s.config.Memory))
 }
 
 // overdrawn reports whether values hold more pages than they may.
