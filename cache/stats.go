@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // Stats is how a store stands.
 type Stats struct {
-	Items      int64  // that can be had, not counting stubs' budget and stale values
+	Items      int64  // that can be had, and stubs, but not deleted values that are kept
 	Bytes      int64  // that these take: headers, keys and values
 	TotalItems uint64 // stored since the start, stubs too
 	Limit      int64  // bytes of memory
