@@ -184,13 +184,18 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 // certificate writes a certificate that vouches for itself, and its key.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()
+	return certificateUntil(t, time.Now().Add(time.Hour))
+}
+
+func certificateUntil(t *testing.T, end time.Time) (cert, key string) {
+	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mcsqueal"}, DNSNames: []string{"mcsqueal.example"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: end, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
@@ -258,6 +263,31 @@ func TestStatusIsKeptFromStrangers(t *testing.T) {
 		}
 		mcsqueal(t, "run", "--config", cfg.path).failed(t, 2, "admin certificate", ".gone")
 	})
+}
+
+// Before a start it is said who may look, and whether the listener can prove who it is.
+func TestCheckLooksAtTheListener(t *testing.T) {
+	t.Parallel()
+	db := shared[0].get(t)
+	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
+	must(t, cfg.check(t, "--admin-listen", "0.0.0.0:0"), "state_dir", "admin", "warn", "whoever reaches 0.0.0.0:0 sees keys", "admin.token_file")
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("secret\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	must(t, cfg.check(t, "--admin-listen", "0.0.0.0:0", "--admin-token-file", token), "state_dir", "admin", "warn", "everybody on this machine may read", "chmod o=")
+	must(t, cfg.check(t, "--admin-listen", "127.0.0.1:0", "--admin-token-file", token+".gone"), "state_dir", "admin", "fail", "no such file", "admin.token_file")
+	for want, end := range map[string]time.Time{"fail": time.Now().Add(-time.Minute), "warn": time.Now().Add(time.Hour), "ok": time.Now().Add(90 * 24 * time.Hour)} {
+		cert, key := certificateUntil(t, end)
+		mend := "renew it"
+		if want == "ok" {
+			mend = ""
+		}
+		must(t, cfg.check(t, "--admin-listen", "127.0.0.1:0", "--admin-tls-cert", cert, "--admin-tls-key", key), "state_dir", "admin_tls", want, end.UTC().Format(time.DateOnly), mend)
+	}
+	cert, _ := certificate(t)
+	_, key := certificate(t)
+	must(t, cfg.check(t, "--admin-listen", "127.0.0.1:0", "--admin-tls-cert", cert, "--admin-tls-key", key), "state_dir", "admin_tls", "fail", "private key does not match", "of one pair")
 }
 
 // Whoever looks, and however many, the way of the data does not wait for them.

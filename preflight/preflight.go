@@ -20,6 +20,8 @@ type Config struct {
 	ServerID uint32
 	// StateDir is the daemon's.
 	StateDir string
+	// AdminToken: the listener's token is in the environment.
+	AdminToken bool
 	// Rules, if set, holds the rules against a server's tables as a start would: what
 	// keeps it from starting is the error, what it would warn of goes to the logger.
 	Rules func(ctx context.Context, server binlog.ServerConfig, settings *binlog.Settings, logger *slog.Logger) error

@@ -33,6 +33,7 @@ func lookAtState(cfg *Config) *stateCheck {
 	s.directory(cfg.StateDir)
 	s.checkpoint(cfg)
 	s.listener(cfg.Config)
+	s.guarded(cfg)
 	s.secrets(cfg.Config)
 	return s
 }

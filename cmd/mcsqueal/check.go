@@ -72,7 +72,7 @@ func check(ctx context.Context, s *settings) ([]preflight.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := preflight.Config{Config: c, Servers: servers, ServerID: daemonServerID(c, dir), StateDir: dir}
+	cfg := preflight.Config{Config: c, Servers: servers, ServerID: daemonServerID(c, dir), StateDir: dir, AdminToken: s.env.getenv(config.TokenVariable) != ""}
 	if len(c.Rules) > 0 {
 		cfg.Rules = func(ctx context.Context, server binlog.ServerConfig, settings *binlog.Settings, logger *slog.Logger) error {
 			return rulesAsAtAStart(ctx, c, dir, server, settings, logger)
