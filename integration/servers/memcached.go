@@ -28,6 +28,9 @@ type MemcachedConfig struct {
 	// Args are options for the server, "-m", "1024" for example. They come after
 	// the usual ones and so override them.
 	Args []string
+	// Login is a name and a password, with a space between, where Args name a file of
+	// those who may come in (-Y).
+	Login string
 }
 
 // ProxyConfig says what a proxy routes to.
@@ -47,6 +50,7 @@ type Memcached struct {
 	*Instance
 	client *memcache.Client
 	secure bool
+	login  string // "name password", where it is asked for
 }
 
 // SecureAddr is host:port on which the instance speaks TLS, if it was told to: the same
@@ -63,7 +67,7 @@ func StartMemcached(ctx context.Context, c MemcachedConfig) (*Memcached, error) 
 		k = KindMemcachedOld
 	}
 	args := append(secured(c.Cert, c.Key), c.Args...)
-	return startMemcached(ctx, k, c.UDP, c.Cert != "", func(string) ([]string, error) { return args, nil })
+	return startMemcached(ctx, k, c.UDP, &Memcached{secure: c.Cert != "", login: c.Login}, func(string) ([]string, error) { return args, nil })
 }
 
 // secured are the options for TLS, if there is a certificate.
@@ -85,6 +89,8 @@ type MccacheConfig struct {
 	// Args are options for the server, which are those of memcached. They come after
 	// the usual ones and so override them.
 	Args []string
+	// Login is as for memcached.
+	Login string
 }
 
 // StartMccache starts a mccache with the options that a memcached would be started
@@ -94,7 +100,7 @@ func StartMccache(ctx context.Context, c MccacheConfig) (*Memcached, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Memcached{Instance: &Instance{name: "mccache", dir: dir, remove: remove}, secure: c.Cert != ""}
+	m := &Memcached{Instance: &Instance{name: "mccache", dir: dir, remove: remove}, secure: c.Cert != "", login: c.Login}
 	args := append(secured(c.Cert, c.Key), c.Args...)
 	return m.launch(ctx, func() (*exec.Cmd, error) {
 		// Not bound to a context: the server outlives its start.
@@ -108,7 +114,7 @@ func StartProxy(ctx context.Context, c ProxyConfig) (*Memcached, error) {
 	if len(c.Backends) == 0 {
 		return nil, errors.New("start a proxy: it needs at least one backend")
 	}
-	return startMemcached(ctx, KindMemcached, false, false, func(dir string) ([]string, error) {
+	return startMemcached(ctx, KindMemcached, false, &Memcached{}, func(dir string) ([]string, error) {
 		file := filepath.Join(dir, "routes.lua")
 		if err := os.WriteFile(file, []byte(c.routes()), 0o600); err != nil {
 			return nil, fmt.Errorf("write the proxy's routes: %w", err)
@@ -136,7 +142,8 @@ func (c ProxyConfig) routes() string {
 		"routes{ default = route_direct{ child = \"main\" } }\n"
 }
 
-func startMemcached(ctx context.Context, k Kind, udp, secure bool, extra func(dir string) ([]string, error)) (*Memcached, error) {
+// startMemcached starts what m is to become.
+func startMemcached(ctx context.Context, k Kind, udp bool, m *Memcached, extra func(dir string) ([]string, error)) (*Memcached, error) {
 	if err := Missing(k); err != nil {
 		return nil, err
 	}
@@ -148,7 +155,7 @@ func startMemcached(ctx context.Context, k Kind, udp, secure bool, extra func(di
 	if err != nil {
 		return nil, err
 	}
-	m := &Memcached{Instance: &Instance{kind: k, dir: dir, remove: remove}, secure: secure}
+	m.Instance = &Instance{kind: k, dir: dir, remove: remove}
 	args, err := extra(dir)
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
@@ -239,11 +246,18 @@ func (m *Memcached) ask(ctx context.Context, command string) (_ []string, err er
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
+	scanner := bufio.NewScanner(conn)
+	if m.login != "" {
+		command = fmt.Sprintf("set login 0 0 %d\r\n%s\r\n%s", len(m.login), m.login, command)
+	}
 	if _, err := conn.Write([]byte(command + "\r\n")); err != nil {
 		return nil, err
 	}
+	if m.login != "" && (!scanner.Scan() || scanner.Text() != "STORED") {
+		return nil, errors.Join(fmt.Errorf("log in: it says %q", scanner.Text()), scanner.Err())
+	}
 	var lines []string
-	for scanner := bufio.NewScanner(conn); ; {
+	for {
 		if !scanner.Scan() {
 			return nil, errors.Join(errors.New("the connection was closed within the answer"), scanner.Err())
 		}
