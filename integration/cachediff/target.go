@@ -138,14 +138,27 @@ func (t *target) now() (int64, error) {
 	return 0, fmt.Errorf("read the clock of %s: %w", t.name, errClockless)
 }
 
+// time is now, once there is one.
+func (t *target) time(ctx context.Context) (int64, error) {
+	for {
+		now, err := t.now()
+		if !errors.Is(err, errClockless) {
+			return now, err
+		}
+		if err := pause(ctx, 2*time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+}
+
 // tick waits until the clock moves, and says when that was seen.
 func (t *target) tick(ctx context.Context) (time.Time, error) {
-	before, err := t.now()
+	before, err := t.time(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		now, err := t.now()
+		now, err := t.time(ctx)
 		if err != nil {
 			return time.Time{}, err
 		}

@@ -275,7 +275,7 @@ func (w *world) settle(ctx context.Context) (lag time.Duration, err error) {
 		return 0, err
 	}
 	return lag, w.each(func(i int, t *target) (err error) {
-		w.base[i], err = t.now()
+		w.base[i], err = t.time(ctx)
 		return err
 	})
 }
@@ -284,10 +284,8 @@ func (w *world) settle(ctx context.Context) (lag time.Duration, err error) {
 func (w *world) at(ctx context.Context, n int) error {
 	return w.each(func(i int, t *target) error {
 		for {
-			now, err := t.now()
+			now, err := t.time(ctx)
 			switch {
-			case errors.Is(err, errClockless):
-				// It will have one again in the next second.
 			case err != nil:
 				return err
 			case now == w.base[i]+int64(n):
