@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,21 @@ func TestMccacheAnswersAsMemcachedDoes(t *testing.T) {
 	t.Run("names of statistics", func(t *testing.T) {
 		t.Parallel()
 		sameNames(t, servers.Mccache(t, servers.MccacheConfig{Program: program}), servers.Memcache(t, servers.MemcachedConfig{}))
+	})
+	t.Run("options", func(t *testing.T) {
+		t.Parallel()
+		sameOptions(t, func(t *testing.T, args []string, login string) *servers.Memcached {
+			m := servers.Mccache(t, servers.MccacheConfig{Program: program, Args: args, Login: login})
+			if login != "" {
+				// This differs on purpose.
+				to := target{name: m.String(), addr: m.Addr()}
+				said, err := to.send(t.Context(), []byte("get key\r\nget key\r\n"), whole, 0)
+				if want := strings.Repeat("CLIENT_ERROR unauthenticated\r\n", 2); err != nil || string(said) != want {
+					t.Errorf("two commands before the login: %q, %v", said, err)
+				}
+			}
+			return m
+		})
 	})
 	t.Run("datagrams", func(t *testing.T) {
 		t.Parallel()
