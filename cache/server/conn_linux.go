@@ -89,7 +89,11 @@ func (l *loop) serve(c *conn, read bool) {
 // read reads behind the first have bytes of l.in, or, where a large value is being
 // received, into that first. It returns how much it had room for.
 func (l *loop) read(c *conn, have int) (n, asked int, errno syscall.Errno) {
-	into := l.in[have : have+readSize]
+	size := readSize
+	if c.session.Bulk() && have == 0 {
+		size = lineSize
+	}
+	into := l.in[have : have+size]
 	if have == 0 {
 		if body := c.session.Body(); len(body) > 0 {
 			l.vector = append(l.vector[:0], piece(body), piece(into))

@@ -63,6 +63,9 @@ const (
 	// in one turn: other connections wait meanwhile. It is a few hundred microseconds of
 	// the shortest commands.
 	readSize = 64 << 10
+	// lineSize is how much is read of a connection that sends large values, beside what
+	// goes straight into one.
+	lineSize = 2 << 10
 	// turnBound is how many bytes of answers and large values one connection may move
 	// before others have their turn.
 	turnBound = 256 << 10

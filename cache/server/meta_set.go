@@ -49,6 +49,7 @@ func (s *Session) metaSet(w *words, after []byte, out *Output) int {
 		// The line will be gone when the value is whole.
 		r = r.kept(w.line)
 	}
+	s.bulk = size >= bulkFrom
 	p.open, p.quiet, p.mode, p.meta, p.request = true, r.given('q'), mode, true, r
 	return s.receive(after, out)
 }

@@ -24,6 +24,8 @@ type Session struct {
 	closing bool
 	udp     bool // only reads, and no tokens: anybody can have sent it
 
+	bulk bool // the value that was last stored is large: see Bulk
+
 	swallow int64 // bytes of a value that is not wanted, still to come
 	getAt   int   // where in a line of gets to go on, once there is room for answers
 	stored  pending
@@ -180,6 +182,14 @@ func (s *Session) Body() []byte {
 // Filled says that n bytes were read into Body; Consume is to be called then, with no
 // bytes if there are none.
 func (s *Session) Filled(n int) { s.stored.draft.Filled(n) }
+
+// Bulk reports whether the client's last value was large. A transport then does well to
+// read little at first, a command's line, and what follows straight into Body: what comes
+// with the line is copied.
+func (s *Session) Bulk() bool { return s.bulk && s.swallow == 0 }
+
+// bulkFrom is the size of a value from which copying it costs more than a second read.
+const bulkFrom = 16 << 10
 
 // More reports whether Consume has answers to give without any new bytes (a long listing,
 // watched events): it is to be called again once out has been sent.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -67,5 +68,27 @@ func TestASetThatIsRefusedHalfReceivedLeavesNothing(t *testing.T) {
 	}
 	if got := talk(t, s, "ew\r\nget k\r\n"); got != "END\r\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestASessionSaysThatItsValuesAreLarge(t *testing.T) {
+	s := testSession(t)
+	large := strings.Repeat("v", bulkFrom)
+	for _, c := range []struct {
+		in   string
+		want bool
+	}{
+		{"get k\r\n", false},
+		{fmt.Sprintf("set k 0 0 %d\r\n%s\r\n", len(large), large), true},
+		{"get x\r\n", true},
+		{"set k 0 0 1\r\nv\r\n", false},
+		{fmt.Sprintf("ms k %d\r\n%s\r\n", len(large), large), true},
+		// What is refused is read in large pieces, for it is not kept.
+		{"set k 0 0 100000000\r\nbegin", false},
+	} {
+		talk(t, s, c.in)
+		if got := s.Bulk(); got != c.want {
+			t.Errorf("after %.30q: %v, want %v", c.in, got, c.want)
+		}
 	}
 }

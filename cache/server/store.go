@@ -88,6 +88,7 @@ func (s *Session) store1(mode storeMode, w *words, after []byte, out *Output) in
 			return refuse(badFormat)
 		}
 	}
+	s.bulk = size >= bulkFrom
 	until := s.store.Expiry(int64(int32(exptime)))
 	if n := int(size) + 2; mode == storeSet && len(after) >= n && n <= overwriteBound && s.watchNothing() {
 		body := after[:n]
