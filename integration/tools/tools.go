@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
@@ -27,14 +28,36 @@ func Repository(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(said)), nil
 }
 
+// programs are where Go has built the commands.
+var programs = struct {
+	sync.Mutex
+	paths map[string]string // by name; guarded
+}{paths: make(map[string]string)}
+
 // Go prepares a command that tools/deploy/go.mod pins: "helm" or "kubeconform". Go
-// builds it at its first use and keeps it in its cache.
+// builds it at its first use and keeps it in its cache. It runs in the repository.
 func Go(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
 	root, err := Repository(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"tool", "-modfile=tools/deploy/go.mod", name}, args...)...)
+	programs.Lock()
+	defer programs.Unlock()
+	path, ok := programs.paths[name]
+	if !ok {
+		ask := exec.CommandContext(ctx, "go", "tool", "-n", "-modfile=tools/deploy/go.mod", name)
+		ask.Dir = root
+		said, err := ask.Output()
+		if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
+			return nil, fmt.Errorf("build %s: %w: %s", name, err, bytes.TrimSpace(ended.Stderr))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("build %s: %w", name, err)
+		}
+		path = strings.TrimSpace(string(said))
+		programs.paths[name] = path
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = root
 	return cmd, nil
 }
