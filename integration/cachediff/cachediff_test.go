@@ -59,7 +59,8 @@ func agree(t *testing.T, s *stage, lasts time.Duration, p ...profile) {
 			t.Fatal(err)
 		}
 	}
-	r, err := comparison{world: s.world, seed: seed(t), lasts: lasts, least: 50, most: 3, shrink: patience, profiles: p}.compare(t.Context())
+	c := comparison{world: s.world, seed: seed(t), lasts: lasts, least: 50, side: 25, most: 3, shrink: patience, profiles: p}
+	r, err := c.compare(t.Context())
 	for _, f := range r.findings {
 		t.Error("the answers differ:")
 		if err := f.print(testWriter{t}, s.world.subject.name, s.world.reference.name); err != nil {
@@ -79,7 +80,8 @@ func TestMemcachedIsNoDifferentFromItself(t *testing.T) {
 func TestAnOlderMemcachedIsFoundOut(t *testing.T) {
 	t.Parallel()
 	s := staged(t, "old", nil)
-	r, err := comparison{world: s.world, seed: seed(t), lasts: patience, most: 1, shrink: patience, profiles: []profile{mixed}}.compare(t.Context())
+	c := comparison{world: s.world, seed: seed(t), lasts: patience, most: 1, shrink: patience, profiles: []profile{mixed}}
+	r, err := c.compare(t.Context())
 	if err != nil || len(r.findings) != 1 || r.findings[0].words() > 3 {
 		t.Errorf("%v after %d programs: %+v", err, r.programs, r.findings)
 	}

@@ -38,6 +38,7 @@ type comparison struct {
 	seed     uint64
 	lasts    time.Duration
 	least    int // programs, however long they take
+	side     int // programs side by side, where time passes; 0: many
 	most     int // findings after which it ends
 	shrink   time.Duration
 	profiles []profile
@@ -66,8 +67,11 @@ var (
 )
 
 // compare is the comparison.
-func (c comparison) compare(ctx context.Context) (result, error) {
+func (c *comparison) compare(ctx context.Context) (result, error) {
 	var r result
+	if c.side == 0 {
+		c.side = batch(timed)
+	}
 	seed := c.seed
 	for end := time.Now().Add(c.lasts); ctx.Err() == nil && len(r.findings) < c.most; {
 		if time.Until(end) <= 0 && r.programs >= c.least {
@@ -90,7 +94,7 @@ func (c comparison) compare(ctx context.Context) (result, error) {
 				continue
 			}
 			var group []program
-			for range batch(p) {
+			for range c.side {
 				group = append(group, generate(seed, p, stepsOf(p)))
 				seed++
 			}
@@ -106,7 +110,7 @@ func (c comparison) compare(ctx context.Context) (result, error) {
 }
 
 // one runs a program in which no time passes.
-func (c comparison) one(ctx context.Context, p program, r *result) error {
+func (c *comparison) one(ctx context.Context, p program, r *result) error {
 	r.programs++
 	r.commands += p.words()
 	ran, err := c.world.run(ctx, p)
@@ -131,18 +135,17 @@ func (c comparison) one(ctx context.Context, p program, r *result) error {
 }
 
 // group runs programs between whose steps time passes.
-func (c comparison) group(ctx context.Context, group []program, schedule []moment, r *result) error {
+func (c *comparison) group(ctx context.Context, group []program, schedule []moment, r *result) error {
 	ask := func(ctx context.Context, some []program) ([]*running, error) {
 		all, _, err := c.world.runTimed(ctx, some, schedule)
 		return all, err
 	}
 	all, counted, err := c.world.runTimed(ctx, group, schedule)
 	if errors.Is(err, errMissed) {
+		// The next group is one that the machine is fast enough for.
 		r.missed++
-		if len(group) == 1 {
-			return nil
-		}
-		return c.group(ctx, group[:len(group)/4+1], schedule, r)
+		c.side = max(1, len(group)/3)
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("seeds %d to %d, %v: %w", group[0].seed, group[len(group)-1].seed, group[0].profile, err)
