@@ -144,7 +144,7 @@ func (l *loop) answer(c *conn, in []byte, spent *int) (rest []byte, more, ok boo
 		}
 		switch {
 		case c.session.Closing():
-			l.linger(c)
+			l.linger(c, len(in) > 0)
 			return nil, false, false
 		case !full && !c.session.More():
 			return in, false, true
@@ -240,9 +240,10 @@ func (l *loop) resume(c *conn) bool {
 		return false
 	}
 	h.out.Release(l.srv.store)
+	h.sent = 0
 	c.blocked = false
 	if c.session.Closing() {
-		l.linger(c)
+		l.linger(c, true)
 		return false
 	}
 	if err := l.watch(c.fd, syscall.EPOLLIN, syscall.EPOLL_CTL_MOD); err != nil {
@@ -254,8 +255,16 @@ func (l *loop) resume(c *conn) bool {
 
 // linger ends a connection whose answers have all been sent. Closing it at once, with
 // input unread, would make the kernel tell the client so before the client has read the
-// answers; so the client is told first that nothing more comes, and closes.
-func (l *loop) linger(c *conn) {
+// answers; so then the client is told first that nothing more comes, and closes. unread
+// says that there is input which was not used.
+func (l *loop) linger(c *conn, unread bool) {
+	if !unread {
+		n, errno := recv(c.fd, l.in[:1])
+		if unread = n > 0 && errno == 0; !unread {
+			l.shut(c)
+			return
+		}
+	}
 	if err := syscall.Shutdown(c.fd, syscall.SHUT_WR); err != nil {
 		l.shut(c)
 		return

@@ -13,7 +13,7 @@ type holding struct {
 	out   Output
 	sent  int // of out
 
-	// since and moved are when the present window of ten seconds began, and how many
+	// since and moved are when the present window of slowSeconds began, and how many
 	// bytes have moved in it; slow says that in the last one too few did.
 	since uint32
 	moved int
@@ -30,13 +30,8 @@ type holders struct {
 }
 
 const (
-	// heldBound is how many bytes of unfinished commands and unsent answers all
-	// connections together may keep, before those that hold them in vain are closed.
-	// Twice as much is kept of none, whoever they are.
-	heldBound = 8 << 20
-	// Holding in vain is moving less than slowBytes in slowSeconds.
-	slowSeconds = 10
-	slowBytes   = 64 << 10
+	// Holding in vain is moving less than slowBytes in Options.slowSeconds.
+	slowBytes = 64 << 10
 	// keepInput is how much room for a command's beginning a spare holding keeps.
 	keepInput = 4 << 10
 )
@@ -100,7 +95,7 @@ func (l *loop) settle(c *conn, rest []byte) bool {
 	h := l.holdFor(c)
 	h.input = append(h.input[:0], rest...)
 	l.account(h)
-	if l.srv.conns.held.Load() > 2*heldBound {
+	if l.srv.conns.held.Load() > 2*l.srv.options.heldBound {
 		l.makeRoom(c)
 	}
 	return c.open
@@ -139,7 +134,7 @@ func (l *loop) reap() {
 			}
 			continue
 		}
-		if age >= slowSeconds {
+		if age >= l.srv.options.slowSeconds {
 			h.slow = h.moved < slowBytes
 			h.since, h.moved = l.now, 0
 		}
@@ -153,7 +148,7 @@ func (l *loop) reap() {
 // tooMuch reports whether there is too much of something that h holds.
 func (l *loop) tooMuch(h *holding) bool {
 	totals, share := &l.srv.conns, l.srv.options.Memory/8
-	return h.held > 0 && totals.held.Load() > heldBound ||
+	return h.held > 0 && totals.held.Load() > l.srv.options.heldBound ||
 		h.pinned > 0 && totals.pinned.Load() > share ||
 		h.partial > 0 && totals.partial.Load() > share
 }

@@ -56,6 +56,14 @@ type Options struct {
 	// Settings are what `stats settings` is to say of settings that change nothing
 	// here, as they were given. Those that are missing have memcached's defaults.
 	Settings map[string]string
+
+	// slowSeconds is for how long a connection may hold memory and move next to nothing,
+	// when there is too little left.
+	slowSeconds uint32
+	// heldBound is how many bytes of unfinished commands and unsent answers all
+	// connections together may keep, before those that hold them in vain are closed.
+	// Twice as much is kept of none, whoever they are.
+	heldBound int64
 }
 
 // Endpoint is a place to listen.
@@ -90,6 +98,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Memory == 0 {
 		o.Memory = 64 << 20
+	}
+	if o.slowSeconds == 0 {
+		o.slowSeconds = 10
+	}
+	if o.heldBound == 0 {
+		o.heldBound = 8 << 20
 	}
 	return o
 }
