@@ -13,16 +13,16 @@ const tooMany = "ERROR Too many open connections\r\n"
 func (srv *Server) serve(l *listener) {
 	var err error
 	switch {
-	case l.bound != nil: // the event loops have it
+	case l.taken: // the event loops have it
 	case l.packets != nil:
-		err = srv.serveDatagrams(l)
+		srv.serveDatagrams(l)
 	case l.tls != TLSOff || !haveLoops:
-		err = srv.acceptStreams(l)
+		srv.acceptStreams(l)
 	default:
 		err = srv.acceptAll(l)
 	}
 	if err != nil && !srv.stopping() {
-		srv.logger.Error("a listener has ended, and the server with it", "listen", l.addr().String(), "error", err)
+		srv.logger.Error("a listener has ended, and the server with it", "listen", l.address.String(), "error", err)
 		srv.Shutdown()
 	}
 }
@@ -91,15 +91,15 @@ func (srv *Server) pause(err error) bool {
 }
 
 // acceptStreams gives every connection of a listener a goroutine, until it is closed.
-func (srv *Server) acceptStreams(l *listener) error {
+func (srv *Server) acceptStreams(l *listener) {
 	for {
 		c, err := l.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
-			return nil
+			return
 		case err != nil:
 			if !srv.pause(err) {
-				return nil
+				return
 			}
 		case srv.admit():
 			srv.streams.start(srv, c, l.tls)
@@ -111,7 +111,7 @@ func (srv *Server) acceptStreams(l *listener) error {
 			_ = c.Close()
 		}
 		if !srv.waitForRoom() {
-			return nil
+			return
 		}
 	}
 }

@@ -98,6 +98,16 @@ type login struct {
 	done    bool
 }
 
+// loginSize is how long the first line of an attempt says that "user password" is.
+func loginSize(line []byte) (size int, ok bool) {
+	words := bytes.Fields(line)
+	if len(words) < 5 || !bytes.HasPrefix(line, []byte("set")) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(words[4]), 10, 32)
+	return int(n), err == nil
+}
+
 // step takes one attempt from the head of in and returns how many bytes it took, and the
 // answer's line without its end; none when more bytes are needed. When l.done, the
 // session goes on with its own commands.
@@ -110,19 +120,15 @@ func (a *authenticator) step(l *login, in []byte) (n int, answer string, err err
 		case end < 0:
 			return 0, "", nil
 		}
-		words := bytes.Fields(in[:end])
 		n = end + 1
-		if len(words) < 5 || !bytes.HasPrefix(in, []byte("set")) {
-			return n, "CLIENT_ERROR unauthenticated", nil
-		}
-		size, err := strconv.ParseUint(string(words[4]), 10, 32)
+		size, ok := loginSize(in[:end])
 		switch {
-		case err != nil:
+		case !ok:
 			return n, "CLIENT_ERROR unauthenticated", nil
 		case size > maxAuthToken:
 			return n, "CLIENT_ERROR auth token too long", nil
 		}
-		l.awaited = int(size) + 2
+		l.awaited = size + 2
 	}
 	if len(in)-n < l.awaited {
 		return n, "", nil

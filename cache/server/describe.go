@@ -29,7 +29,7 @@ func (srv *Server) describeConns(emit func(name, value string)) {
 	}
 	uptime := int(time.Since(srv.started) / time.Second)
 	for i, l := range srv.listeners {
-		say(connDescription{fd: i, address: addressText(l.addr()), state: "conn_listening", idle: uptime})
+		say(connDescription{fd: i, address: addressText(l.address), state: "conn_listening", idle: uptime})
 	}
 	if srv.loops != nil {
 		srv.loops.describe(say)

@@ -145,12 +145,13 @@ func (l *loop) reap() {
 	}
 }
 
-// tooMuch reports whether there is too much of something that h holds.
+// tooMuch reports whether there is too much of something that h holds. Of values being
+// received, half of what the store gives for them: the other half is for those who finish.
 func (l *loop) tooMuch(h *holding) bool {
 	totals, share := &l.srv.conns, l.srv.options.Memory/8
 	return h.held > 0 && totals.held.Load() > l.srv.options.heldBound ||
 		h.pinned > 0 && totals.pinned.Load() > share ||
-		h.partial > 0 && totals.partial.Load() > share
+		h.partial > 0 && totals.partial.Load() > share/2
 }
 
 // makeRoom closes who has held something longest, or c.

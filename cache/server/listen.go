@@ -17,10 +17,11 @@ type listener struct {
 	net.Listener                // of connections; nil for datagrams
 	packets      net.PacketConn // of datagrams; nil otherwise
 	// file is of the same socket: the net package lets nobody accept but itself.
-	file  *os.File
-	bound net.Addr // of datagrams that the event loops have taken over
-	tls   TLSMode
-	tag   string
+	file    *os.File
+	address net.Addr
+	taken   bool // by the event loops: a socket for datagrams
+	tls     TLSMode
+	tag     string
 }
 
 // open makes l.file.
@@ -47,21 +48,11 @@ func (l *listener) close() error {
 	return errors.Join(errs...)
 }
 
-func (l *listener) addr() net.Addr {
-	if l.bound != nil {
-		return l.bound
-	}
-	if l.Listener != nil {
-		return l.Addr()
-	}
-	return l.packets.LocalAddr()
-}
-
 // Addrs are the addresses listened on, in the order of the options.
 func (srv *Server) Addrs() []net.Addr {
 	addrs := make([]net.Addr, len(srv.listeners))
 	for i, l := range srv.listeners {
-		addrs[i] = l.addr()
+		addrs[i] = l.address
 	}
 	return addrs
 }
@@ -73,13 +64,13 @@ func inherit(file *os.File) (*listener, error) {
 		if u, ok := l.(*net.UnixListener); ok {
 			u.SetUnlinkOnClose(false) // the file is its maker's
 		}
-		return &listener{Listener: l}, file.Close()
+		return &listener{Listener: l, address: l.Addr()}, file.Close()
 	}
 	p, err := net.FilePacketConn(file)
 	if err != nil {
 		return nil, fmt.Errorf("take over the inherited socket %s: it neither listens (%w) nor takes datagrams (%w)", file.Name(), streamErr, err)
 	}
-	return &listener{packets: p}, file.Close()
+	return &listener{packets: p, address: p.LocalAddr()}, file.Close()
 }
 
 // bind listens on every address of an endpoint. What was bound before an error is
@@ -90,7 +81,7 @@ func bind(at Endpoint, backlog int) ([]*listener, error) {
 		if err != nil {
 			return nil, fmt.Errorf("listen on Unix socket %s: %w", at.Path, err)
 		}
-		return []*listener{{Listener: l, tls: at.TLS, tag: at.Tag}}, nil
+		return []*listener{{Listener: l, address: l.Addr(), tls: at.TLS, tag: at.Tag}}, nil
 	}
 	hosts, err := resolve(at.Host)
 	if err != nil {
@@ -126,7 +117,7 @@ func bindAddr(at Endpoint, host string, backlog int) (*listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &listener{packets: p, tag: at.Tag}, nil
+		return &listener{packets: p, address: p.LocalAddr(), tag: at.Tag}, nil
 	}
 	// The event loops accept without the net package: what it would set on each
 	// connection is set here, and inherited.
@@ -139,7 +130,7 @@ func bindAddr(at Endpoint, host string, backlog int) (*listener, error) {
 	if err := setBacklog(tcp, backlog); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	return &listener{Listener: l, tls: at.TLS, tag: at.Tag}, nil
+	return &listener{Listener: l, address: l.Addr(), tls: at.TLS, tag: at.Tag}, nil
 }
 
 func bindUnix(at Endpoint, backlog int) (net.Listener, error) {

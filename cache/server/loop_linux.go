@@ -187,10 +187,7 @@ func (l *loop) ringLocked() {
 		return
 	}
 	l.rang = true
-	one := [8]byte{7: 1}
-	if runtime.GOARCH != "s390x" { // every other one is little-endian
-		one = [8]byte{0: 1}
-	}
+	one := [8]byte{0: 1} // little-endian, as all of these systems are
 	// It cannot fail: the counter is 0, and the loop closes it under mu.
 	_, _ = syscall.Write(l.bell, one[:])
 }
@@ -461,13 +458,13 @@ func (srv *Server) acceptAll(l *listener) error {
 	for {
 		var fd uintptr
 		var errno syscall.Errno
-		err := raw.Read(func(socket uintptr) bool {
+		if raw.Read(func(socket uintptr) bool {
 			fd, _, errno = syscall.RawSyscall6(syscall.SYS_ACCEPT4, socket, 0, 0, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
 			return errno != syscall.EAGAIN
-		})
-		switch {
-		case err != nil:
+		}) != nil {
 			return nil // closed
+		}
+		switch {
 		case errno == syscall.EMFILE || errno == syscall.ENFILE || errno == syscall.ENOBUFS || errno == syscall.ENOMEM:
 			if !srv.pause(errno) {
 				return nil

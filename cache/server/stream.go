@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -146,7 +147,7 @@ func (s *stream) handshake() bool {
 		return true
 	}
 	_ = s.socket.SetDeadline(time.Now().Add(handshakeTimeout))
-	if err := encrypted.Handshake(); err != nil {
+	if err := encrypted.HandshakeContext(context.Background()); err != nil { // the deadline bounds it
 		s.srv.conns.handshakeErrors.Add(1)
 		return false
 	}

@@ -87,17 +87,17 @@ func (d *datagrams) frame(id uint16, to []byte) []byte {
 
 // serveDatagrams answers the datagrams of a listener until it is closed, where no event
 // loops do.
-func (srv *Server) serveDatagrams(l *listener) error {
+func (srv *Server) serveDatagrams(l *listener) {
 	d := datagrams{srv: srv, tally: srv.tallies[srv.options.Threads]}
 	request, answer := make([]byte, maxRequest), []byte(nil)
 	for {
 		n, from, err := l.packets.ReadFrom(request)
 		switch {
 		case errors.Is(err, net.ErrClosed):
-			return nil
+			return
 		case err != nil:
 			if !srv.pause(err) {
-				return nil
+				return
 			}
 			continue
 		}

@@ -66,7 +66,7 @@ func takeDatagrams(l *listener) (fd int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	l.bound = l.packets.LocalAddr()
+	l.taken = true
 	if err := l.packets.Close(); err != nil {
 		closeFD(fd)
 		return 0, err
@@ -91,7 +91,7 @@ func (u *udpSocket) serve() {
 			continue
 		}
 		before := len(u.frames)
-		u.frames = u.datagrams.answer(u.buffers[i*maxRequest:][:request.size], u.frames)
+		u.frames = u.answer(u.buffers[i*maxRequest:][:request.size], u.frames)
 		for at := before; at < len(u.frames); at += maxDatagram {
 			size := min(maxDatagram, len(u.frames)-at)
 			// Where the bytes lie is filled in by flush: frames may have to move.

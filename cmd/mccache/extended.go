@@ -23,12 +23,12 @@ func wholeText(from, to int64) func(string) (string, error) {
 	}
 }
 
-// numberText checks a number above from and at most to, and shows it with some decimals.
-func numberText(from, to float64, decimals int) func(string) (string, error) {
+// numberText checks a number above 0 and at most to, and shows it with some decimals.
+func numberText(to float64, decimals int) func(string) (string, error) {
 	return func(arg string) (string, error) {
 		n, err := strconv.ParseFloat(arg, 64)
-		if err != nil || n <= from || n > to {
-			return "", usagef("%q is no number above %g, up to %g", arg, from, to)
+		if err != nil || n <= 0 || n > to {
+			return "", usagef("%q is no number above 0, up to %g", arg, to)
 		}
 		return strconv.FormatFloat(n, 'f', decimals, 64), nil
 	}
@@ -104,9 +104,9 @@ func suboptions() []suboption {
 			return wholeText(0, 2)(arg)
 		}),
 		idle("no_slab_automove", argNone, "slab_automove", shown("0")),
-		idle("slab_automove_ratio", argRequired, "slab_automove_ratio", numberText(0, 1, 2)),
+		idle("slab_automove_ratio", argRequired, "slab_automove_ratio", numberText(1, 2)),
 		idle("slab_automove_window", argRequired, "slab_automove_window", wholeText(3, 1800)),
-		idle("slab_automove_freeratio", argRequired, "slab_automove_freeratio", numberText(0, 1, 3)),
+		idle("slab_automove_freeratio", argRequired, "slab_automove_freeratio", numberText(1, 3)),
 		idle("slab_sizes", argRequired, "", nil),
 		idle("slab_chunk_max", argRequired, "", wholeText(1, 1<<10)),
 		idle("no_chunked_items", argNone, "", nil),
@@ -118,8 +118,8 @@ func suboptions() []suboption {
 		idle("no_lru_maintainer", argNone, "lru_maintainer_thread", shown("no")),
 		idle("hot_lru_pct", argRequired, "hot_lru_pct", wholeText(1, 79)),
 		idle("warm_lru_pct", argRequired, "warm_lru_pct", wholeText(1, 79)),
-		idle("hot_max_factor", argRequired, "hot_max_factor", numberText(0, 1e9, 2)),
-		idle("warm_max_factor", argRequired, "warm_max_factor", numberText(0, 1e9, 2)),
+		idle("hot_max_factor", argRequired, "hot_max_factor", numberText(1e9, 2)),
+		idle("warm_max_factor", argRequired, "warm_max_factor", numberText(1e9, 2)),
 		idle("temporary_ttl", argRequired, "temporary_ttl", wholeText(0, most)),
 		idle("read_buf_mem_limit", argRequired, "read_buf_mem_limit", megabytes),
 		idle("resp_obj_mem_limit", argOptional, "", nil),
@@ -149,7 +149,7 @@ func suboptions() []suboption {
 		idle("ext_recache_rate", argRequired, "ext_recache_rate", wholeText(0, most)),
 		idle("ext_compact_under", argRequired, "ext_compact_under", wholeText(0, most)),
 		idle("ext_drop_under", argRequired, "ext_drop_under", wholeText(0, most)),
-		idle("ext_max_frag", argRequired, "ext_max_frag", numberText(0, 1, 2)),
+		idle("ext_max_frag", argRequired, "ext_max_frag", numberText(1, 2)),
 		idle("ext_max_sleep", argRequired, "ext_max_sleep", wholeText(0, most)),
 		{"proxy_config", argRequired, "refused: this is a cache and no proxy", refuseProxy},
 		{"proxy_arg", argRequired, "", refuseProxy},

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// responds fails unless the server answers others meanwhile.
+func (r *running) responds(t *testing.T) {
+	t.Helper()
+	for range 2 * r.options.Threads { // every loop has one of them
+		c := r.dial(t)
+		c.say("mn\r\n")
+		c.hears("MN\r\n")
+		_ = c.Close()
+	}
+}
+
+func TestClientsThatDoNotReadGiveTheMemoryBackWhenItIsScarce(t *testing.T) {
+	// What may be pinned is an eighth of 16 MiB.
+	r := startServer(t, Options{Memory: 16 << 20, slowSeconds: 2})
+	for r.conns.pinned.Load() <= 16<<20/8 {
+		blockedClient(t, r)
+	}
+	eventually(t, "pinned memory is back within its bound", func() bool { return r.conns.pinned.Load() <= 16<<20/8 })
+	if r.conns.slowCuts.Load() == 0 {
+		t.Error("nobody was counted as closed for it")
+	}
+	if n := r.conns.current.Load(); n == 0 {
+		t.Error("more than necessary were closed")
+	}
+	r.responds(t)
+}
+
+func TestClientsThatDoNotReadAreLeftAloneWhileThereIsMemory(t *testing.T) {
+	r := startServer(t, Options{Memory: 64 << 20, slowSeconds: 1})
+	blockedClient(t, r)
+	time.Sleep(3 * time.Second) // several windows
+	if n := r.conns.slowCuts.Load(); n != 0 {
+		t.Errorf("%d were closed", n)
+	}
+}
+
+func TestValuesThatNeverComeWholeGiveTheMemoryBack(t *testing.T) {
+	r := startServer(t, Options{Memory: 16 << 20, slowSeconds: 2})
+	for i := range 4 {
+		c := r.dial(t)
+		c.say(fmt.Sprintf("set k%d 0 0 900000\r\nonly this", i))
+	}
+	eventually(t, "what is half received is counted", func() bool { return r.conns.partial.Load() > 16<<20/16 })
+	eventually(t, "it is back within its bound", func() bool { return r.conns.partial.Load() <= 16<<20/16 })
+	if r.conns.slowCuts.Load() == 0 {
+		t.Error("nobody was counted as closed for it")
+	}
+	r.responds(t)
+}
+
+func TestUnfinishedCommandsAreBoundedTogether(t *testing.T) {
+	const bound = 1 << 20
+	r := startServer(t, Options{heldBound: bound})
+	long := "get " + strings.Repeat("k ", 60_000)
+	for range 40 {
+		c := r.dial(t)
+		c.say(long)
+		if held := r.conns.held.Load(); held > 3*bound {
+			t.Fatalf("%d bytes are held", held)
+		}
+	}
+	eventually(t, "the oldest are closed", func() bool { return r.conns.slowCuts.Load() > 5 })
+	if held := r.conns.held.Load(); held > 3*bound {
+		t.Errorf("%d bytes are held", held)
+	}
+	r.responds(t)
+}
+
+func TestNobodyWaitsForAClientThatSendsWithoutEnd(t *testing.T) {
+	r := startServer(t, Options{Threads: 1})
+	hog := r.dial(t)
+	commands := strings.Repeat("mn\r\n", 20_000)
+	ended := make(chan struct{}, 2)
+	go func() {
+		defer func() { ended <- struct{}{} }()
+		for {
+			if _, err := io.WriteString(hog, commands); err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		defer func() { ended <- struct{}{} }()
+		_, _ = io.Copy(io.Discard, hog.Conn)
+	}()
+	c := r.dial(t)
+	began := time.Now()
+	const times = 200
+	for range times {
+		c.say("mn\r\n")
+		c.hears("MN\r\n")
+	}
+	if each := time.Since(began) / times; each > 50*time.Millisecond {
+		t.Errorf("an answer took %v", each)
+	}
+	_ = hog.Close()
+	<-ended
+	<-ended
+}
+
+func TestALineWithoutEndIsRefused(t *testing.T) {
+	r := startServer(t, Options{})
+	for _, begins := range []string{"get ", "set ", ""} {
+		c := r.dial(t)
+		go func() {
+			piece := strings.Repeat("x", 64<<10)
+			_, err := io.WriteString(c, begins)
+			for sent := 0; err == nil && sent < 1<<30; sent += len(piece) {
+				_, err = io.WriteString(c, piece)
+			}
+		}()
+		_, _ = io.Copy(io.Discard, c.Conn) // until it is closed
+	}
+	eventually(t, "all have been closed", func() bool { return r.conns.current.Load() == 0 })
+	if held := r.conns.held.Load(); held != 0 {
+		t.Errorf("%d bytes are held", held)
+	}
+}
