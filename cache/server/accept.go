@@ -11,7 +11,6 @@ const tooMany = "ERROR Too many open connections\r\n"
 
 // serve accepts a listener's clients until it is closed.
 func (srv *Server) serve(l *listener) {
-	var err error
 	switch {
 	case l.taken: // the event loops have it
 	case l.packets != nil:
@@ -19,11 +18,7 @@ func (srv *Server) serve(l *listener) {
 	case l.tls != TLSOff || !haveLoops:
 		srv.acceptStreams(l)
 	default:
-		err = srv.acceptAll(l)
-	}
-	if err != nil && !srv.stopping() {
-		srv.logger.Error("a listener has ended, and the server with it", "listen", l.address.String(), "error", err)
-		srv.Shutdown()
+		srv.acceptAll(l)
 	}
 }
 

@@ -18,15 +18,19 @@ type listener struct {
 	packets      net.PacketConn // of datagrams; nil otherwise
 	// file is of the same socket: the net package lets nobody accept but itself.
 	file    *os.File
+	raw     syscall.RawConn // file's
 	address net.Addr
 	taken   bool // by the event loops: a socket for datagrams
 	tls     TLSMode
 	tag     string
 }
 
-// open makes l.file.
+// open makes l.file and l.raw.
 func (l *listener) open() (err error) {
 	l.file, err = l.Listener.(interface{ File() (*os.File, error) }).File() //nolint:errcheck // net's listeners have one
+	if err == nil {
+		l.raw, err = l.file.SyscallConn()
+	}
 	return err
 }
 

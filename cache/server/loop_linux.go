@@ -450,24 +450,20 @@ func (l *loop) close() {
 }
 
 // acceptAll hands every connection of a listener to a loop, until it is closed.
-func (srv *Server) acceptAll(l *listener) error {
-	raw, err := l.file.SyscallConn()
-	if err != nil {
-		return err
-	}
+func (srv *Server) acceptAll(l *listener) {
 	for {
 		var fd uintptr
 		var errno syscall.Errno
-		if raw.Read(func(socket uintptr) bool {
+		if l.raw.Read(func(socket uintptr) bool {
 			fd, _, errno = syscall.RawSyscall6(syscall.SYS_ACCEPT4, socket, 0, 0, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
 			return errno != syscall.EAGAIN
 		}) != nil {
-			return nil // closed
+			return // closed
 		}
 		switch {
 		case errno == syscall.EMFILE || errno == syscall.ENFILE || errno == syscall.ENOBUFS || errno == syscall.ENOMEM:
 			if !srv.pause(errno) {
-				return nil
+				return
 			}
 		case errno != 0:
 			// The client is gone already, or was interrupted; the next one is not.
@@ -478,7 +474,7 @@ func (srv *Server) acceptAll(l *listener) error {
 			closeFD(int(fd))
 		}
 		if !srv.waitForRoom() {
-			return nil
+			return
 		}
 	}
 }

@@ -2,10 +2,7 @@
 
 package server
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // haveLoops says that connections are served by event loops: not on this system, where a
 // goroutine serves each.
@@ -19,4 +16,4 @@ func (*loops) drain(time.Time) {}
 
 func (*loops) describe(func(connDescription)) {}
 
-func (srv *Server) acceptAll(*listener) error { return errors.ErrUnsupported }
+func (srv *Server) acceptAll(l *listener) { srv.acceptStreams(l) }
