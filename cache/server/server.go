@@ -167,15 +167,6 @@ func (srv *Server) Run(ctx context.Context) error {
 // Shutdown makes Run stop and return. Any goroutine may call it, more than once.
 func (srv *Server) Shutdown() { srv.stopOnce.Do(func() { close(srv.stop) }) }
 
-func (srv *Server) stopping() bool {
-	select {
-	case <-srv.stop:
-		return true
-	default:
-		return false
-	}
-}
-
 // Reload reads the authentication file and the certificates again. What cannot be read
 // stays as it was.
 func (srv *Server) Reload() error {
