@@ -34,7 +34,15 @@ type stream struct {
 	socket  net.Conn // under conn, where that is encrypted
 	session Session
 	seen    atomic.Int64 // when something last came, in nanoseconds since the server started
+
+	// What the session says unasked is sent by a goroutine of its own, once there is
+	// something: the one that reads may wait for long.
+	telling sync.WaitGroup
 	poked   chan struct{}
+	tellMu  sync.Mutex
+	told    bool // that goroutine was started; guarded by tellMu
+	ended   bool // it is not to be started any more; guarded by tellMu
+	end     chan struct{}
 
 	mu  sync.Mutex // the session's, and out's: the one who reads and the one who was woken
 	out Output     // guarded by mu
@@ -47,13 +55,15 @@ const (
 	writeTimeout = 30 * time.Second
 	// drainRead is for how long a stream still reads when the server stops.
 	drainRead = 100 * time.Millisecond
-	// streamRead is how much is read at once.
+	// streamRead is how much is read at once of a client that says much, and streamIdle
+	// of one that does not.
 	streamRead = 16 << 10
+	streamIdle = 2 << 10
 )
 
 // start serves an admitted connection.
 func (ss *streams) start(srv *Server, c net.Conn, mode TLSMode) {
-	s := &stream{srv: srv, conn: c, socket: c, poked: make(chan struct{}, 1)}
+	s := &stream{srv: srv, conn: c, socket: c, poked: make(chan struct{}, 1), end: make(chan struct{})}
 	if mode != TLSOff {
 		s.conn = tls.Server(c, srv.certs.config(mode))
 	}
@@ -104,6 +114,12 @@ func (ss *streams) stopped() bool {
 }
 
 func (s *stream) wake() {
+	s.tellMu.Lock()
+	if !s.told && !s.ended {
+		s.told = true
+		s.telling.Go(s.tell)
+	}
+	s.tellMu.Unlock()
 	select {
 	case s.poked <- struct{}{}:
 	default:
@@ -115,30 +131,31 @@ func (s *stream) run() {
 		_ = s.conn.Close()
 		return
 	}
-	// What the session says unasked is sent by a goroutine of its own: the one that
-	// reads may wait for long.
-	ended := make(chan struct{})
-	var unasked sync.WaitGroup
-	unasked.Go(func() {
-		for {
-			select {
-			case <-s.poked:
-				if _, err := s.answer(nil); err != nil {
-					_ = s.conn.Close()
-				}
-			case <-ended:
-				return
-			}
-		}
-	})
 	s.read()
-	close(ended)
+	s.tellMu.Lock()
+	s.ended = true
+	s.tellMu.Unlock()
+	close(s.end)
 	_ = s.conn.Close() // whoever writes stops
-	unasked.Wait()
+	s.telling.Wait()
 	s.mu.Lock()
 	s.session.Close()
 	s.out.Release(s.srv.store)
 	s.mu.Unlock()
+}
+
+// tell sends what the session says unasked, until s.end.
+func (s *stream) tell() {
+	for {
+		select {
+		case <-s.poked:
+			if _, err := s.answer(nil); err != nil {
+				_ = s.conn.Close()
+			}
+		case <-s.end:
+			return
+		}
+	}
 }
 
 func (s *stream) handshake() bool {
@@ -160,7 +177,7 @@ func (s *stream) handshake() bool {
 
 // read reads and answers until the client or the session ends the connection.
 func (s *stream) read() {
-	in := make([]byte, 0, streamRead)
+	in := make([]byte, 0, streamIdle)
 	for {
 		into := in[len(in):cap(in)]
 		body := s.body(len(in))
@@ -187,8 +204,8 @@ func (s *stream) read() {
 			}
 			if len(in) == cap(in) {
 				in = slices.Grow(in, streamRead)
-			} else if len(in) == 0 && cap(in) > streamRead {
-				in = make([]byte, 0, streamRead)
+			} else if len(in) == 0 && n < streamIdle && cap(in) > streamIdle {
+				in = make([]byte, 0, streamIdle)
 			}
 		}
 		if err != nil {
