@@ -69,6 +69,8 @@ const (
 	// turnBound is how many bytes of answers and large values one connection may move
 	// before others have their turn.
 	turnBound = 256 << 10
+	// busyFrom is how many events make a loop busy.
+	busyFrom = 4
 	// clockEvery is after how many rounds of a busy loop the clock is read.
 	clockEvery = 32
 	// spareConns is how many closed connections are kept for new ones.
@@ -215,9 +217,17 @@ func (l *loop) run() {
 	runtime.LockOSThread()
 	defer l.close()
 	l.readClock()
+	// A round that many events began is likely to have let others come meanwhile: these
+	// are asked for without telling Go's scheduler. After few, asking in vain would cost
+	// more than telling it.
+	busy := false
 	for rounds := 0; ; rounds++ {
-		n, errno := epollPoll(l.epfd, l.events[:])
-		if n == 0 && len(l.ready) == 0 {
+		var n int
+		var errno syscall.Errno
+		if busy || len(l.ready) > 0 {
+			n, errno = epollPoll(l.epfd, l.events[:])
+		}
+		if n == 0 && errno == 0 && len(l.ready) == 0 {
 			n, errno = epollBlock(l.epfd, l.events[:], l.patience())
 			l.readClock()
 		} else if rounds%clockEvery == 0 {
@@ -233,6 +243,7 @@ func (l *loop) run() {
 			}
 			n = 0
 		}
+		busy = n >= busyFrom
 		l.dispatch(l.events[:n])
 		l.continueReady()
 		if l.now != l.ticked {
