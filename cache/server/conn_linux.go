@@ -23,6 +23,7 @@ type conn struct {
 	loop    *loop
 	hold    *holding // what is kept between turns; nil: nothing
 	fd      int
+	ending  ending // why it ends, if it does
 	seen    uint32 // the loop's second in which something last came; atomic for others
 
 	open      bool
@@ -50,7 +51,11 @@ func (l *loop) serve(c *conn, read bool) {
 			case errno == syscall.EAGAIN || errno == syscall.EINTR:
 				l.settle(c, l.in[:have])
 				return
-			case errno != 0 || n == 0:
+			case errno != 0:
+				c.ending = endedByError
+				l.shut(c)
+				return
+			case n == 0:
 				l.shut(c)
 				return
 			}
@@ -174,6 +179,7 @@ func (l *loop) flush(c *conn, in []byte) bool {
 	case 0, syscall.EAGAIN, syscall.EINTR, syscall.ENOBUFS, syscall.ENOMEM:
 		l.block(c, max(n, 0), in)
 	default: // the client is gone
+		c.ending = endedByError
 		l.out.Release(l.srv.store)
 		l.shut(c)
 	}
@@ -232,6 +238,7 @@ func (l *loop) resume(c *conn) bool {
 	switch errno {
 	case 0, syscall.EAGAIN, syscall.EINTR, syscall.ENOBUFS, syscall.ENOMEM:
 	default:
+		c.ending = endedByError
 		l.shut(c)
 		return false
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -13,6 +14,41 @@ type connDescription struct {
 	listenAddress string // empty for a listener
 	state         string
 	idle          int // seconds since something came; -1: not said
+}
+
+// ending is why a connection ended.
+type ending uint8
+
+const (
+	endedNormally ending = iota
+	endedByError
+	endedIdle
+	endedByShutdown
+	endedNot // it begins
+)
+
+// tellConn tells watchers of connections' events that one begins or ends.
+func (srv *Server) tellConn(describe func() connDescription, event string, why ending) {
+	if srv.watchers.mask.Load()&watchConnEvents == 0 {
+		return
+	}
+	d := describe()
+	srv.watchers.tell(watchConnEvents, func(b []byte) []byte {
+		host, port, transport := d.address, "0", "local"
+		if network, rest, ok := strings.Cut(d.address, ":"); ok && strings.HasPrefix(network, "tcp") {
+			transport = "tcp"
+			if i := strings.LastIndexByte(rest, ':'); i >= 0 {
+				host, port = strings.Trim(rest[:i], "[]"), rest[i+1:]
+			}
+		}
+		b = append(append(append(b, "type="...), event...), " rip="...)
+		b = append(append(append(b, host...), " rport="...), port...)
+		b = append(append(b, " transport="...), transport...)
+		if why != endedNot {
+			b = append(append(b, " reason="...), [...]string{"normal", "error", "idle_timeout", "shutdown"}[why]...)
+		}
+		return strconv.AppendInt(append(b, " cfd="...), int64(d.fd), 10)
+	})
 }
 
 // describeConns lists the server's sockets as `stats conns` does: name is the socket's
@@ -42,11 +78,18 @@ func (ss *streams) describe(srv *Server, say func(connDescription)) {
 	defer ss.mu.Unlock()
 	i := len(srv.listeners)
 	for s := range ss.open {
-		say(connDescription{
-			fd: i, address: addressText(s.socket.RemoteAddr()), listenAddress: addressText(s.socket.LocalAddr()), state: "conn_read",
-			idle: int((time.Since(srv.started) - time.Duration(s.seen.Load())) / time.Second),
-		})
+		d := s.describe()
+		d.fd = i
+		say(d)
 		i++
+	}
+}
+
+// describe says what a stream is. The net package does not tell its socket's number.
+func (s *stream) describe() connDescription {
+	return connDescription{
+		address: addressText(s.socket.RemoteAddr()), listenAddress: addressText(s.socket.LocalAddr()), state: "conn_read",
+		idle: int((time.Since(s.srv.started) - time.Duration(s.seen.Load())) / time.Second),
 	}
 }
 

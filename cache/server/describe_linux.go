@@ -17,19 +17,24 @@ func (ls *loops) describe(say func(connDescription)) {
 }
 
 func (l *loop) describe(say func(connDescription)) {
-	now := uint32(time.Since(l.srv.started) / time.Second)
 	l.mu.Lock() // no socket is closed meanwhile
 	defer l.mu.Unlock()
-	for fd, c := range l.conns {
-		if c == nil {
-			continue
+	for _, c := range l.conns {
+		if c != nil {
+			say(c.describe())
 		}
-		d := connDescription{fd: fd, state: "conn_read", idle: int(now - min(now, atomic.LoadUint32(&c.seen)))}
-		// A client that has just gone has no address any more.
-		peer, _ := syscall.Getpeername(fd)
-		own, _ := syscall.Getsockname(fd)
-		d.address, d.listenAddress = addressText(addrOf(peer)), addressText(addrOf(own))
-		say(d)
+	}
+}
+
+// describe says what a connection is, whose socket is not closed meanwhile.
+func (c *conn) describe() connDescription {
+	now := uint32(time.Since(c.loop.srv.started) / time.Second)
+	// A client that has just gone has no address any more.
+	peer, _ := syscall.Getpeername(c.fd)
+	own, _ := syscall.Getsockname(c.fd)
+	return connDescription{
+		fd: c.fd, state: "conn_read", idle: int(now - min(now, atomic.LoadUint32(&c.seen))),
+		address: addressText(addrOf(peer)), listenAddress: addressText(addrOf(own)),
 	}
 }
 

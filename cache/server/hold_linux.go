@@ -139,10 +139,16 @@ func (l *loop) reap() {
 			h.since, h.moved = l.now, 0
 		}
 		if h.slow && l.tooMuch(h) {
-			l.srv.conns.slowCuts.Add(1)
-			l.shut(h.conn)
+			l.cut(h.conn)
 		}
 	}
+}
+
+// cut closes a connection that holds too much.
+func (l *loop) cut(c *conn) {
+	l.srv.conns.slowCuts.Add(1)
+	c.ending = endedByError
+	l.shut(c)
 }
 
 // tooMuch reports whether there is too much of something that h holds. Of values being
@@ -158,11 +164,9 @@ func (l *loop) tooMuch(h *holding) bool {
 func (l *loop) makeRoom(c *conn) {
 	for h := l.holders.first; h != nil; h = h.next {
 		if h.held > 0 && h.conn != c {
-			l.srv.conns.slowCuts.Add(1)
-			l.shut(h.conn)
+			l.cut(h.conn)
 			return
 		}
 	}
-	l.srv.conns.slowCuts.Add(1)
-	l.shut(c)
+	l.cut(c)
 }

@@ -376,6 +376,7 @@ func (l *loop) adopt(fd int) {
 	}
 	l.conns[fd] = c
 	l.mu.Unlock()
+	l.srv.tellConn(c.describe, "conn_new", endedNot)
 	if err := l.watch(fd, syscall.EPOLLIN, syscall.EPOLL_CTL_ADD); err != nil {
 		l.srv.logger.Warn("a new connection cannot be watched and is closed", "error", err)
 		l.shut(c)
@@ -387,6 +388,7 @@ func (l *loop) shut(c *conn) {
 	c.open = false
 	l.unhold(c)
 	c.session.Close()
+	l.srv.tellConn(c.describe, "conn_close", c.ending)
 	l.mu.Lock()
 	l.conns[c.fd] = nil
 	l.forget(c.fd)
@@ -415,6 +417,7 @@ func (l *loop) tick() {
 	for _, c := range l.conns {
 		if c != nil && !c.blocked && !c.lingering && !c.queued && l.now-c.seen > idle {
 			l.srv.conns.idleKicks.Add(1)
+			c.ending = endedIdle
 			l.shut(c)
 		}
 	}
@@ -434,6 +437,7 @@ func (l *loop) drained() bool {
 		}
 		l.serve(c, true)
 		if c.open && !c.blocked && !c.lingering && !c.queued {
+			c.ending = endedByShutdown
 			l.shut(c)
 		}
 	}
@@ -453,6 +457,7 @@ func (l *loop) close() {
 	}
 	for _, c := range l.conns {
 		if c != nil {
+			c.ending = endedByShutdown
 			l.shut(c)
 		}
 	}

@@ -33,6 +33,7 @@ type stream struct {
 	conn    net.Conn
 	socket  net.Conn // under conn, where that is encrypted
 	session Session
+	ending  ending       // why it ends; of the one that reads
 	seen    atomic.Int64 // when something last came, in nanoseconds since the server started
 
 	// What the session says unasked is sent by a goroutine of its own, once there is
@@ -83,8 +84,10 @@ func (ss *streams) start(srv *Server, c net.Conn, mode TLSMode) {
 	ss.mu.Unlock()
 	s.session.waker = s
 	srv.conns.structures.Add(1)
+	srv.tellConn(s.describe, "conn_new", endedNot)
 	ss.ended.Go(func() {
 		s.run()
+		srv.tellConn(s.describe, "conn_close", s.ending)
 		ss.mu.Lock()
 		delete(ss.open, s)
 		ss.mu.Unlock()
@@ -243,11 +246,14 @@ func (s *stream) awaitRead() error {
 func (s *stream) countReadError(err error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.ending = endedByShutdown
 		if !s.srv.streams.stopped() {
+			s.ending = endedIdle
 			s.srv.conns.idleKicks.Add(1)
 		}
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 	default:
+		s.ending = endedByError
 		if _, ok := s.conn.(*tls.Conn); ok {
 			s.srv.conns.protocolErrors.Add(1)
 		}

@@ -311,6 +311,26 @@ func TestWatchersHearWithoutAsking(t *testing.T) {
 	}
 }
 
+func TestWatchersHearOfConnections(t *testing.T) {
+	r := startServer(t, Options{})
+	watcher := r.dial(t)
+	watcher.say("watch connevents\r\n")
+	watcher.hears("OK\r\n")
+	other := r.dial(t)
+	port := other.LocalAddr().(*net.TCPAddr).Port
+	hears := func(want string) {
+		t.Helper()
+		line, err := watcher.r.ReadString('\n')
+		if err != nil || !strings.Contains(line, want) {
+			t.Fatalf("the watcher got %q, %v, want %q", line, err, want)
+		}
+	}
+	hears(fmt.Sprintf("type=conn_new rip=127.0.0.1 rport=%d transport=tcp cfd=", port))
+	other.say("quit\r\n")
+	other.hearsEnd("")
+	hears(fmt.Sprintf("type=conn_close rip=127.0.0.1 rport=%d transport=tcp reason=normal cfd=", port))
+}
+
 func TestListsConnections(t *testing.T) {
 	r := startServer(t, Options{})
 	c := r.dial(t)
