@@ -180,3 +180,28 @@ func (e *Entry) MayFill(token uint64) bool {
 	}
 	return ok
 }
+
+// NoteMetaLease counts what a meta reader was told of a key that has an item: that the
+// token is his (won), that it is another's (sent), that the value is stale. Vivify has
+// counted those for whom it made the item.
+func (s *Store) NoteMetaLease(won, sent, stale bool) {
+	if won {
+		s.leases.granted.Add(1)
+	}
+	if sent {
+		s.leases.hotMisses.Add(1)
+	}
+	if stale {
+		s.leases.staleHits.Add(1)
+	}
+}
+
+// NoteMetaFill counts a value that came with a CAS id, for a key whose item waits for one,
+// or has another id, or is not there.
+func (s *Store) NoteMetaFill(stored bool) {
+	if stored {
+		s.leases.filled.Add(1)
+	} else {
+		s.leases.refused.Add(1)
+	}
+}

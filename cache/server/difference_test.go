@@ -171,3 +171,16 @@ func TestWhatMemcachedLosesIsKept(t *testing.T) {
 		})
 	}
 }
+
+func TestLeasesOfBothDialectsAreCounted(t *testing.T) {
+	s := testSession(t)
+	won := token.FindStringSubmatch(talk(t, s, "mg k N30 c\r\n"))
+	talk(t, s, "mg k N30\r\nms k 1 C1\r\nx\r\nms k 1 C"+won[1]+"\r\nx\r\nmd k I\r\nmg k v\r\nmg k v\r\n")
+	talk(t, s, "lease-get q\r\nlease-get q\r\nlease-set q 5 0 0 1\r\nx\r\n")
+	got := talk(t, s, "stats leases\r\n")
+	for _, want := range []string{"tokens_granted 3", "hot_misses 3", "fills 1", "fills_refused 2", "stale_hits 2"} {
+		if !strings.Contains(got, "STAT "+want+"\r\n") {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}

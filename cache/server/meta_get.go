@@ -78,6 +78,7 @@ func (s *Session) metaGetKey(r *metaRequest, out *Output) (answer string) {
 		out.text(" X")
 	}
 	won = won || created || stale && !sent
+	s.store.NoteMetaLease(won && !created && !s.udp, sent && !created, stale && shown)
 	if won && !s.udp {
 		out.text(" W")
 		e.SetToken(it)

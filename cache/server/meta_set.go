@@ -172,10 +172,14 @@ func (s *Session) decideMeta(e *cache.Entry, p *pending) (code string, stored ca
 	switch {
 	case !found:
 		t.casMisses++
+		s.store.NoteMetaFill(false)
 		return "NF", old
 	case r.cas == old.CAS() && r.cas != 0:
 		t.casHits++
 		t.classes[old.Class()].casHits++
+		if !old.Plain() {
+			s.store.NoteMetaFill(true)
+		}
 		return put()
 	case r.given('I') && r.cas != 0 && r.cas < old.CAS():
 		// An older value: better than none, but marked.
@@ -189,5 +193,6 @@ func (s *Session) decideMeta(e *cache.Entry, p *pending) (code string, stored ca
 	}
 	t.casBadval++
 	t.classes[old.Class()].casBadval++
+	s.store.NoteMetaFill(false)
 	return "EX", old
 }

@@ -47,7 +47,7 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	}
 	got := gathered(t, r.Server)
 	for name, want := range map[string]float64{
-		"mccache_items": 2, "mccache_items_stored_total": 1, "mccache_commands_total{command=set}": 2,
+		"mccache_items": 2, "mccache_items_stored_total": 2, "mccache_commands_total{command=set}": 2,
 		"mccache_hits_total{command=get}": 1, "mccache_misses_total{command=delete}": 1,
 		"mccache_lease_tokens_total{kind=granted}": 1, "mccache_lease_hot_misses_total": 1, "mccache_lease_fills_total{result=refused}": 1,
 		"mccache_connections": 1, "mccache_connections_accepted_total": 1, "mccache_memory_limit_bytes": 64 << 20,
