@@ -102,7 +102,11 @@ func TestAProgramFollowsFromItsSeed(t *testing.T) {
 // docs/cache.md says which commands mccache answers otherwise, on purpose.
 func TestProfilesKeepAwayFromWhatIsMeantToDiffer(t *testing.T) {
 	for p := range profiles {
-		for n := range uint64(1000) {
+		programs := uint64(500)
+		if p == bulk {
+			programs = 20 // large ones
+		}
+		for n := range programs {
 			for _, s := range generate(n, p, 2).steps {
 				for _, c := range s.commands {
 					check(t, p, n, c)
