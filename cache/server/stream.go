@@ -45,8 +45,14 @@ type stream struct {
 	ended   bool // it is not to be started any more; guarded by tellMu
 	end     chan struct{}
 
-	mu  sync.Mutex // the session's, and out's: the one who reads and the one who was woken
-	out Output     // guarded by mu
+	mu      sync.Mutex // the session's, and out's: the one who reads and the one who was woken
+	out     Output     // guarded by mu
+	partial int64      // guarded by mu: what is counted of it in the server's total
+
+	// The one who reads watches how fast a value comes that is half received.
+	since time.Time
+	moved int
+	timed bool // a time is set by which something has to come
 }
 
 const (
@@ -56,6 +62,10 @@ const (
 	writeTimeout = 30 * time.Second
 	// drainRead is for how long a stream still reads when the server stops.
 	drainRead = 100 * time.Millisecond
+	// A value that is half received moves fewer than partialBytes in partialWait in vain:
+	// it makes room where all of them together take more memory than they may.
+	partialWait  = 10 * time.Second
+	partialBytes = 64 << 10
 	// streamRead is how much is read at once of a client that says much, and streamIdle
 	// of one that does not.
 	streamRead = 16 << 10
@@ -144,6 +154,7 @@ func (s *stream) run() {
 	s.mu.Lock()
 	s.session.Close()
 	s.out.Release(s.srv.store)
+	s.account()
 	s.mu.Unlock()
 }
 
@@ -158,6 +169,14 @@ func (s *stream) tell() {
 		case <-s.end:
 			return
 		}
+	}
+}
+
+// account brings the server's total of half received values up to date. mu is held.
+func (s *stream) account() {
+	if now := int64(s.session.receiving()); now != s.partial {
+		s.srv.conns.partial.Add(now - s.partial)
+		s.partial = now
 	}
 }
 
@@ -191,7 +210,9 @@ func (s *stream) read() {
 			return
 		}
 		n, err := s.conn.Read(into)
-		s.seen.Store(int64(time.Since(s.srv.started)))
+		if n > 0 {
+			s.seen.Store(int64(time.Since(s.srv.started)))
+		}
 		if n > 0 && len(body) > 0 {
 			s.mu.Lock()
 			s.session.Filled(n)
@@ -199,6 +220,7 @@ func (s *stream) read() {
 		} else {
 			in = in[:len(in)+n]
 		}
+		s.moved += n
 		if n > 0 {
 			taken, aerr := s.answer(in)
 			in = in[:copy(in, in[taken:])]
@@ -211,11 +233,53 @@ func (s *stream) read() {
 				in = make([]byte, 0, streamIdle)
 			}
 		}
-		if err != nil {
+		if s.inVain() {
+			s.srv.conns.slowCuts.Add(1)
+			s.ending = endedByError
+			return
+		}
+		if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && s.mayWait()) {
 			s.countReadError(err)
 			return
 		}
 	}
+}
+
+// half reports whether a value is half received.
+func (s *stream) half() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.partial > 0
+}
+
+// inVain reports whether a half received value keeps memory that others need, and hardly
+// comes.
+func (s *stream) inVain() bool {
+	if !s.half() {
+		s.since = time.Time{}
+		return false
+	}
+	now := time.Now()
+	if s.since.IsZero() {
+		s.since, s.moved = now, 0
+		return false
+	}
+	if now.Sub(s.since) < partialWait {
+		return false
+	}
+	slow := s.moved < partialBytes
+	s.since, s.moved = now, 0
+	return slow && s.srv.conns.partial.Load() > s.srv.options.Memory/8
+}
+
+// mayWait reports whether a read that took too long is to be tried again: it was a half
+// received value's time that was over, and not the connection's.
+func (s *stream) mayWait() bool {
+	if s.srv.streams.stopped() || !s.half() {
+		return false
+	}
+	idle := s.srv.options.IdleTimeout
+	return idle == 0 || time.Since(s.srv.started)-time.Duration(s.seen.Load()) < idle
 }
 
 // body is where the session wants what comes next.
@@ -230,8 +294,11 @@ func (s *stream) body(have int) []byte {
 
 // awaitRead sets the time by which something has to come.
 func (s *stream) awaitRead() error {
-	idle := s.srv.options.IdleTimeout
-	if idle == 0 {
+	wait := s.srv.options.IdleTimeout
+	if s.half() && (wait == 0 || wait > partialWait) {
+		wait = partialWait
+	}
+	if wait == 0 && !s.timed {
 		return nil
 	}
 	ss := &s.srv.streams
@@ -240,7 +307,10 @@ func (s *stream) awaitRead() error {
 	if ss.draining {
 		return nil
 	}
-	return s.socket.SetReadDeadline(time.Now().Add(idle))
+	if s.timed = wait > 0; !s.timed {
+		return s.socket.SetReadDeadline(time.Time{})
+	}
+	return s.socket.SetReadDeadline(time.Now().Add(wait))
 }
 
 func (s *stream) countReadError(err error) {
@@ -267,6 +337,7 @@ var errSessionEnded = errors.New("the session has ended")
 func (s *stream) answer(in []byte) (taken int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.account()
 	for {
 		taken += s.session.Consume(in[taken:], &s.out)
 		full := s.out.Full()

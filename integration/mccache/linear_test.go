@@ -230,9 +230,10 @@ func TestHistoriesAreRightWhereMemoryIsShort(t *testing.T) {
 		mu    sync.Mutex
 		total outcome // guarded by mu
 	)
-	var all errgroup.Group
-	for range 10 {
-		all.Go(func() error {
+	// On a busy machine the crowd may be slow: again, until something was forgotten.
+	var err error
+	for attempt := 0; attempt < 6 && err == nil && total.forgot == 0 && total.wrong == nil; attempt++ {
+		err = many(10, func() error {
 			o, err := c.play(ctx, m)
 			mu.Lock()
 			defer mu.Unlock()
@@ -245,7 +246,6 @@ func TestHistoriesAreRightWhereMemoryIsShort(t *testing.T) {
 			return err
 		})
 	}
-	err := all.Wait()
 	cancel()
 	if err := errors.Join(err, crowd.Wait()); err != nil {
 		t.Fatal(err)
@@ -253,10 +253,19 @@ func TestHistoriesAreRightWhereMemoryIsShort(t *testing.T) {
 	if total.wrong != nil {
 		t.Errorf("no order of these commands explains their answers:\n%s", tell(total.wrong))
 	}
-	t.Logf("in %d of %d histories something was forgotten; %d fills were taken, %d refused", total.forgot, 10*c.histories, total.fills, total.refused)
+	t.Logf("in %d histories something was forgotten; %d fills were taken, %d refused", total.forgot, total.fills, total.refused)
 	if total.forgot == 0 || total.fills == 0 {
 		t.Error("memory was not short")
 	}
+}
+
+// many calls a function so many times at once.
+func many(n int, call func() error) error {
+	var all errgroup.Group
+	for range n {
+		all.Go(call)
+	}
+	return all.Wait()
 }
 
 // press fills the memory with values as small as the histories', with values that are
