@@ -86,7 +86,7 @@ var families = []family{
 	gauge("item_bytes", "What they take.", func(s *snapshot) uint64 { return positive(s.store.Bytes) }),
 	gauge("index_bytes", "What finding them takes.", func(s *snapshot) uint64 { return positive(s.store.IndexBytes) }),
 	gauge("memory_limit_bytes", "What items and index may take.", func(s *snapshot) uint64 { return positive(s.store.Limit) }),
-	counter("items_stored", "Items stored.", func(s *snapshot) uint64 { return s.store.TotalItems }),
+	counter("items_stored", "Items stored, and stubs made.", func(s *snapshot) uint64 { return s.store.TotalItems }),
 	counter("evictions", "Items that went before their time.", func(s *snapshot) uint64 { return s.classes.Evictions }),
 	counter("evictions_unread", "Of these, those that nobody had read.", func(s *snapshot) uint64 { return s.classes.EvictedUnread }),
 	counter("expired_unread", "Items whose time ended before anybody read them.", func(s *snapshot) uint64 { return s.classes.Expired }),
