@@ -55,7 +55,8 @@ type Config struct {
 	Alive func() error
 	// Ready tells what keeps the daemon from its work; nil: nothing. It does not wait.
 	Ready func() error
-	// Status tells what the daemon is at, save rates. It is asked once a second.
+	// Status tells what the daemon is at, save rates. It is asked once a second. nil:
+	// there is nothing to tell but metrics and health, and neither page nor API.
 	Status func() Status
 	// Latest are the last invalidations, so many if they are at hand; Recall those that
 	// are asked for, as far back as they are remembered.
@@ -105,8 +106,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	recording, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.recorder.record() // so that whoever comes first is told something
-	s.ended.Go(func() { s.recorder.run(recording) })
+	if cfg.Status != nil {
+		s.recorder.record() // so that whoever comes first is told something
+		s.ended.Go(func() { s.recorder.run(recording) })
+	}
 	s.ended.Go(func() {
 		if err := s.http.Serve(served); !errors.Is(err, http.ErrServerClosed) {
 			cfg.Logger.Error("metrics and health are served no more", "listen", l.Addr().String(), "error", err)
@@ -137,11 +140,16 @@ func (s *Server) handler(cfg Config) http.Handler {
 	closed("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelError), EnableOpenMetrics: true,
 	}))
-	closed("GET /api/status", http.HandlerFunc(api.status))
-	closed("GET /api/history", http.HandlerFunc(api.history))
-	closed("GET /api/latest", http.HandlerFunc(api.latest))
-	closed("GET /api/keys", http.HandlerFunc(api.keys))
-	closed("GET /api/config", http.HandlerFunc(api.configuration))
+	if cfg.Status != nil {
+		closed("GET /api/status", http.HandlerFunc(api.status))
+		closed("GET /api/history", http.HandlerFunc(api.history))
+		closed("GET /api/latest", http.HandlerFunc(api.latest))
+		closed("GET /api/keys", http.HandlerFunc(api.keys))
+		closed("GET /api/config", http.HandlerFunc(api.configuration))
+		for _, path := range pagePaths {
+			mux.HandleFunc("GET "+path, servePage)
+		}
+	}
 	if cfg.Pprof {
 		closed("GET /debug/pprof/", http.HandlerFunc(pprof.Index))
 		closed("GET /debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
@@ -158,7 +166,10 @@ func (s *Server) handler(cfg Config) http.Handler {
 		say(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		err := cfg.Ready()
+		var err error
+		if cfg.Ready != nil {
+			err = cfg.Ready()
+		}
 		switch {
 		case err == nil:
 			say(w, http.StatusOK, "ok")
@@ -168,9 +179,6 @@ func (s *Server) handler(cfg Config) http.Handler {
 			say(w, http.StatusServiceUnavailable, "not ready; who shows the token is told why")
 		}
 	})
-	for _, path := range pagePaths {
-		mux.HandleFunc("GET "+path, servePage)
-	}
 	return guard.all(mux)
 }
 

@@ -129,3 +129,22 @@ func TestAPortThatIsTakenIsAnErrorThatNamesTheSetting(t *testing.T) {
 		t.Errorf("error %v, want one that names admin.listen and the address", err)
 	}
 }
+
+// A server that has no status, as the cache's, still has metrics and health.
+func TestMetricsAndHealthNeedNoStatus(t *testing.T) {
+	url := server(t, nil, func(c *Config) { c.Status, c.Latest, c.Recall, c.Configuration = nil, nil, nil, nil })
+	for path, want := range map[string]int{
+		"/metrics": http.StatusOK, "/healthz": http.StatusOK, "/readyz": http.StatusOK,
+		"/": http.StatusNotFound, "/api/status": http.StatusNotFound, "/api/latest": http.StatusNotFound,
+	} {
+		response, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s: %s, want %d", path, response.Status, want)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}

@@ -174,7 +174,7 @@ func serve(ctx context.Context, s *settings, env environment, logger *slog.Logge
 	for _, a := range srv.Addrs() {
 		addrs = append(addrs, a.Network()+"://"+a.String())
 	}
-	logger.Info("serving", "listen", strings.Join(addrs, " "), "memory", s.memory, "version", buildVersion())
+	logger.Info("serving", "listen", strings.Join(addrs, " "), "memory", store.Stats().Limit, "version", buildVersion())
 	report.ready()
 	stopped := make(chan struct{})
 	reloading := reloadOn(env.reload, stopped, srv, logger)

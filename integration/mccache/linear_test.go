@@ -209,7 +209,7 @@ func TestHistoriesOfOneKeyAreLinear(t *testing.T) {
 // before may be forgotten, and still no fill of before a delete is taken.
 func TestHistoriesAreRightWhereMemoryIsShort(t *testing.T) {
 	t.Parallel()
-	m := start(t, "-m", "4", "-I", "64k")
+	m := start(t, "-m", "8", "-I", "64k")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var crowd errgroup.Group
@@ -271,17 +271,22 @@ func many(n int, call func() error) error {
 // press fills the memory with values as small as the histories', with values that are
 // deleted, and with stubs, until ctx ends: each kind makes room for its own first.
 func press(ctx context.Context, w *wire, id int) error {
-	const batch = 100
+	// Most are stubs, whose memory is the smallest: on a busy machine, too, it is used up
+	// within a history.
+	const batch, stubs = 50, 20
 	for n := 0; ctx.Err() == nil; n++ {
 		var commands strings.Builder
 		for k := range batch {
 			key := fmt.Sprintf("crowd:%020d:%d:%d", n, id, k)
-			fmt.Fprintf(&commands, "set %s 0 0 3\r\nabc\r\nmg stub:%s N10\r\nset old:%s 0 0 3\r\nabc\r\ndelete old:%s\r\n", key, key, key, key)
+			fmt.Fprintf(&commands, "set %s 0 0 3\r\nabc\r\nset old:%s 0 0 3\r\nabc\r\ndelete old:%s\r\n", key, key, key)
+			for stub := range stubs {
+				fmt.Fprintf(&commands, "mg stub%d:%s N10\r\n", stub, key)
+			}
 		}
 		if err := w.send("%s", commands.String()); err != nil {
 			return err
 		}
-		for range 4 * batch {
+		for range (3 + stubs) * batch {
 			// Some may be refused: what is asked for is that memory is short.
 			if _, err := w.line(); err != nil {
 				return err
