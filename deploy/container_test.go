@@ -64,13 +64,13 @@ func TestTheContainerHasNothingButTheDaemon(t *testing.T) {
 	holds(t, out,
 		`"User":"65532:65532"`, `"Entrypoint":["/usr/bin/mcsqueal"]`, `"Cmd":["run","--config=/etc/mcsqueal/mcsqueal.yaml"]`,
 		`"Volumes":{"/var/lib/mcsqueal":{}}`, "XDG_STATE_HOME=/var/lib",
-		"\nusr/bin/mcsqueal root:root 755\n", "\nvar/lib/mcsqueal 65532:65532 ",
+		"\nusr/bin/mcsqueal root:root 755\n", "\netc/ssl/certs/ca-certificates.crt root:root ", "\nvar/lib/mcsqueal 65532:65532 ",
 		"== run\nmcsqueal v1.2.3 ")
 	_, files, _ := strings.Cut(out, "== files\n")
 	files, _, _ = strings.Cut(files, "== run\n")
 	for line := range strings.Lines(files) {
 		path, _, _ := strings.Cut(line, " ")
-		if !strings.HasPrefix("usr/bin/mcsqueal", path) && !strings.HasPrefix("var/lib/mcsqueal", path) {
+		if !strings.HasPrefix("usr/bin/mcsqueal", path) && !strings.HasPrefix("var/lib/mcsqueal", path) && !strings.HasPrefix("etc/ssl/certs/ca-certificates.crt", path) {
 			t.Errorf("the image has %s", path)
 		}
 	}
