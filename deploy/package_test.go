@@ -157,6 +157,7 @@ admin: {listen: %q}
 		"CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2",
 		"checkpoint.json",
 		"== systemctl reload mcsqueal\n== systemctl is-active mcsqueal\nactive\n",
+		"== systemctl reload mcsqueal\nJob for mcsqueal.service failed", "status 1\n== systemctl is-active mcsqueal\nactive\n",
 		"Watchdog timeout", "SIGABRT: abort", // and where its goroutines stood
 		"Result=success", "ExecMainStatus=0",
 	} {
