@@ -12,12 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/process"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 	"github.com/mcsqueal/mcsqueal/integration/tools"
 )
@@ -224,29 +224,20 @@ func start(t *testing.T, cmd *exec.Cmd) {
 		t.Fatal(err)
 	}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		defer close(ended)
-		// Pdeathsig is sent at the death of the thread that forked.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // it is ended below
-		}
-	}()
-	if err := <-started; err != nil {
+	p, err := process.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = syscall.Kill(cmd.Process.Pid, syscall.SIGTERM) // it may have ended
+		if err := p.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
 		select {
-		case <-ended:
+		case <-p.Done():
 		case <-time.After(patience):
-			_ = cmd.Process.Kill()
-			<-ended
+			if err := p.Kill(); err != nil {
+				t.Error(err)
+			}
 		}
 		_ = log.Close()
 		if t.Failed() {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,6 +17,7 @@ import (
 	"github.com/bradfitz/gomemcache/memcache"
 
 	"github.com/mcsqueal/mcsqueal/backoff"
+	"github.com/mcsqueal/mcsqueal/integration/process"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 	"github.com/mcsqueal/mcsqueal/mcconn"
 	"github.com/mcsqueal/mcsqueal/mcproto"
@@ -333,23 +333,14 @@ func memcachedOnSocket(t *testing.T, args ...string) (socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error), make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // whose death Pdeathsig goes by
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			ended <- cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	p, err := process.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
+		if err := p.Kill(); err != nil {
+			t.Error(err)
+		}
 	})
 	// The socket can be connected to a moment after it appears.
 	retry := backoff.Backoff{Min: time.Millisecond, Max: 100 * time.Millisecond}
@@ -359,11 +350,8 @@ func memcachedOnSocket(t *testing.T, args ...string) (socket string) {
 			conn.Close()
 			return socket
 		}
-		select {
-		case end := <-ended:
-			ended <- end
-			t.Fatalf("memcached %v: %v", args, end)
-		default:
+		if p.Ended() {
+			t.Fatalf("memcached %v: %v", args, p.Err())
 		}
 		if retry.Wait(t.Context()) != nil {
 			t.Fatal(err)

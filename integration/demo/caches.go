@@ -118,8 +118,8 @@ func (d *demo) startSystems(ctx context.Context, c *caches) error {
 		}
 		c.close = append(c.close, m.stop)
 		if err := waitFor(ctx, 5*time.Second, func() (bool, error) {
-			if m.ended() {
-				return false, fmt.Errorf("%s ended (%w); it said: %s", path, m.err, m.said())
+			if m.Ended() {
+				return false, fmt.Errorf("%s ended (%w); it said: %s", path, m.Err(), m.said())
 			}
 			return memcache.New(socket).Ping() == nil, nil
 		}); err != nil {

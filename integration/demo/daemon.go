@@ -83,7 +83,7 @@ func (p *program) run(dir, source string, c *caches) (*daemon, error) {
 func (d *daemon) waitReady(ctx context.Context, s *shop, c *caches) error {
 	var last time.Time
 	err := waitFor(ctx, 20*time.Second, func() (bool, error) {
-		if d.child.ended() {
+		if d.child.Ended() {
 			return false, errors.New("it has ended")
 		}
 		// What is committed before it begins to tail is not its business.
@@ -117,7 +117,7 @@ func (d *daemon) waitReady(ctx context.Context, s *shop, c *caches) error {
 func (d *daemon) stop() error {
 	err := d.child.stop()
 	if err == nil && d.ready {
-		err = d.child.err
+		err = d.child.Err()
 	}
 	if err != nil {
 		return d.explain(fmt.Errorf("stop mcsqueal: %w", err))

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/process"
 )
 
 // startTimeout bounds a start where the caller's context does not. A database that
@@ -34,8 +36,8 @@ type Instance struct {
 	answers func(context.Context) error // nil when the server serves; it must know our process from another on the port
 	hangUp  func()                      // closes our clients' idle connections
 
-	mu     sync.Mutex // guards what follows
-	proc   *process   // the last one started; nil before the first
+	mu     sync.Mutex       // guards what follows
+	proc   *process.Process // the last one started; nil before the first
 	frozen bool
 	closed bool
 }
@@ -85,7 +87,7 @@ func (in *Instance) run(ctx context.Context) error {
 		return fmt.Errorf("look at the log of %s: %w", in, err)
 	}
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, in.dir
-	proc, err := startProcess(cmd)
+	proc, err := process.Start(cmd)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", in, err)
 	}
@@ -100,17 +102,17 @@ func (in *Instance) run(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-proc.done:
+		case <-proc.Done():
 			said := in.logFrom(before.Size())
 			for _, words := range portTaken {
 				if bytes.Contains(said, words) {
 					return fmt.Errorf("start %s: %w", in, errPortTaken)
 				}
 			}
-			return fmt.Errorf("start %s: %w before it answered; its log:\n%s", in, cmp.Or(proc.err, errEnded), tail(said))
+			return fmt.Errorf("start %s: %w before it answered; its log:\n%s", in, cmp.Or(proc.Err(), errEnded), tail(said))
 		case <-ctx.Done():
 			err := fmt.Errorf("start %s: %w; last answer: %w; its log:\n%s", in, context.Cause(ctx), unanswered, tail(in.logFrom(before.Size())))
-			return errors.Join(err, proc.kill())
+			return errors.Join(err, proc.Kill())
 		case <-tick.C:
 		}
 	}
@@ -141,13 +143,13 @@ func (in *Instance) Pid() int {
 	if !in.running() {
 		return 0
 	}
-	return in.proc.pid
+	return in.proc.Pid()
 }
 
 // Running says whether the process is there; a frozen one is.
 func (in *Instance) Running() bool { return in.Pid() != 0 }
 
-func (in *Instance) running() bool { return in.proc != nil && !in.proc.ended() }
+func (in *Instance) running() bool { return in.proc != nil && !in.proc.Ended() }
 
 // Stop ends the instance as an administrator would (SIGTERM) and waits until it is
 // gone; its data stay for Restart. When ctx ends first the process is killed, and
@@ -164,17 +166,17 @@ func (in *Instance) stop(ctx context.Context) error {
 		return nil
 	}
 	in.hangUp() // MySQL waits two seconds for connections that are open
-	if err := in.proc.signal(syscall.SIGTERM); err != nil {
+	if err := in.proc.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	if err := in.thaw(); err != nil {
 		return err
 	}
 	select {
-	case <-in.proc.done:
+	case <-in.proc.Done():
 		return nil
 	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("stop %s: %w; it was killed", in, ctx.Err()), in.proc.kill())
+		return errors.Join(fmt.Errorf("stop %s: %w; it was killed", in, ctx.Err()), in.proc.Kill())
 	}
 }
 
@@ -186,7 +188,7 @@ func (in *Instance) Kill() error {
 	if !in.running() {
 		return nil
 	}
-	return in.proc.kill()
+	return in.proc.Kill()
 }
 
 // Freeze stops every thread of the process where it stands (SIGSTOP): connections
@@ -201,7 +203,7 @@ func (in *Instance) Freeze() error {
 	if in.frozen {
 		return nil
 	}
-	if err := in.proc.freeze(); err != nil {
+	if err := in.proc.Freeze(); err != nil {
 		return err
 	}
 	in.frozen = true
@@ -222,7 +224,7 @@ func (in *Instance) thaw() error {
 	if !in.frozen {
 		return nil
 	}
-	if err := in.proc.thaw(); err != nil {
+	if err := in.proc.Thaw(); err != nil {
 		return err
 	}
 	in.frozen = false
@@ -253,7 +255,7 @@ func (in *Instance) Close() error {
 	}
 	in.closed = true
 	if in.running() {
-		if err := in.proc.kill(); err != nil {
+		if err := in.proc.Kill(); err != nil {
 			return err
 		}
 	}

@@ -190,8 +190,8 @@ func (m *Memcached) launch(ctx context.Context, command func() (*exec.Cmd, error
 	m.command = command
 	m.answers = func(ctx context.Context) error {
 		stats, err := m.Stats(ctx)
-		if err == nil && stats["pid"] != strconv.Itoa(m.proc.pid) {
-			err = fmt.Errorf("process %s answers on the port of process %d", stats["pid"], m.proc.pid)
+		if err == nil && stats["pid"] != strconv.Itoa(m.proc.Pid()) {
+			err = fmt.Errorf("process %s answers on the port of process %d", stats["pid"], m.proc.Pid())
 		}
 		return err
 	}

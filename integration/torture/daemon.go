@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/process"
 )
 
 // daemon is `mcsqueal run`, started again whenever it ends, as a service manager
@@ -31,7 +32,7 @@ type daemon struct {
 
 	mu sync.Mutex // guards what follows
 	// proc is the one that runs, or ran last.
-	proc *process
+	proc *child
 	down bool // it is meant not to run
 	// runs counts the times that it has come so far as to tail.
 	runs    int
@@ -58,12 +59,10 @@ var experiences = []struct{ name, says string }{
 	{"refused to change over", `msg="the new configuration is refused`},
 }
 
-// process is one run of the daemon.
-type process struct {
+// child is one run of the daemon.
+type child struct {
+	*process.Process
 	daemon *daemon
-	pid    int
-	ended  chan struct{} // closed once it has ended and all it said is there
-	status int           // to be read after ended; -1: by a signal
 
 	mu       sync.Mutex // guards what follows
 	line     []byte
@@ -99,37 +98,16 @@ func (d *daemon) launch() error {
 		}
 	}
 	cmd := exec.Command(d.program, "run", "--config", d.config)
-	p := &process{daemon: d, ended: make(chan struct{}), met: make(map[string]int)}
+	p := &child{daemon: d, met: make(map[string]int)}
 	cmd.Stdout, cmd.Stderr = p, p
 	cmd.Env = append(os.Environ(), "MCSQUEAL_PASSWORD="+password, "GORACE=halt_on_error=1", "GOTRACEBACK=all")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid:   true, // a ^C at the terminal is for the torture, which then ends it
-		Pdeathsig: syscall.SIGKILL,
-	}
-	started := make(chan error)
-	go func() {
-		// Pdeathsig is sent at the death of the thread that forked (prctl(2),
-		// PR_SET_PDEATHSIG), so that thread must live as long as the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		if err == nil {
-			p.pid = cmd.Process.Pid
-		}
-		started <- err
-		if err != nil {
-			return
-		}
-		_ = cmd.Wait() // its status says it
-		p.status = cmd.ProcessState.ExitCode()
-		close(p.ended)
-	}()
-	if err := <-started; err != nil {
+	var err error
+	if p.Process, err = process.Start(cmd); err != nil {
 		return fmt.Errorf("start mcsqueal: %w", err)
 	}
 	d.proc = p
 	d.starts++
-	d.say("started as process %d%s", p.pid, d.saved())
+	d.say("started as process %d%s", p.Pid(), d.saved())
 	d.watcher.Go(func() { d.watch(p) })
 	return nil
 }
@@ -147,9 +125,9 @@ func (d *daemon) checkpoint() string { return filepath.Join(d.state, "checkpoint
 
 // watch waits for the end of a process, judges it if nobody wanted it, and starts
 // the next.
-func (d *daemon) watch(p *process) {
-	<-p.ended
-	d.say("process %d has ended: status %d", p.pid, p.status)
+func (d *daemon) watch(p *child) {
+	<-p.Done()
+	d.say("process %d has ended: status %d", p.Pid(), p.Status())
 	p.mu.Lock()
 	expected, tailed := p.expected, p.tailed
 	p.mu.Unlock()
@@ -163,20 +141,20 @@ func (d *daemon) watch(p *process) {
 	}
 	undecided := false
 	switch words := d.lastWords(); {
-	case p.status == 1 && !tailed && d.excused():
+	case p.Status() == 1 && !tailed && d.excused():
 		d.refused++
 	default:
-		if p.status == exitGap {
+		if p.Status() == exitGap {
 			var err error
 			if undecided, err = traceless(words, d.logFiles); err != nil {
 				d.chronicle.find("look for XA transactions in the log: %v", err)
 			}
 		}
 		if !undecided {
-			d.chronicle.find("mcsqueal has ended by itself, with status %d%s", p.status, words)
+			d.chronicle.find("mcsqueal has ended by itself, with status %d%s", p.Status(), words)
 		}
 	}
-	d.parked = p.status == exitGap && !undecided
+	d.parked = p.Status() == exitGap && !undecided
 	d.mu.Unlock()
 	<-time.After(200 * time.Millisecond)
 	d.mu.Lock()
@@ -228,7 +206,7 @@ func (d *daemon) say(format string, args ...any) {
 }
 
 // Write takes what the process says.
-func (p *process) Write(text []byte) (int, error) {
+func (p *child) Write(text []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.line = append(p.line, text...)
@@ -244,7 +222,7 @@ func (p *process) Write(text []byte) (int, error) {
 }
 
 // read looks at a line. mu is held.
-func (p *process) read(line string) {
+func (p *child) read(line string) {
 	if strings.Contains(line, "msg=tailing") {
 		p.tailed = true
 		// Whoever holds the daemon's mu may be waiting for this process's end.
@@ -280,7 +258,7 @@ func (d *daemon) run() int {
 // waitTailing waits until it tails for the first time.
 func (d *daemon) waitTailing(ctx context.Context) error {
 	d.mu.Lock()
-	tailing, ended, runs := d.tailing, d.proc.ended, d.runs
+	tailing, ended, runs := d.tailing, d.proc.Done(), d.runs
 	d.mu.Unlock()
 	if runs > 0 {
 		return nil
@@ -296,7 +274,7 @@ func (d *daemon) waitTailing(ctx context.Context) error {
 }
 
 // end makes the process's end expected and gives the process, which may have ended.
-func (d *daemon) end() *process {
+func (d *daemon) end() *child {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.down = true
@@ -307,32 +285,23 @@ func (d *daemon) end() *process {
 }
 
 // kill ends it without a warning.
-func (d *daemon) kill() error {
-	p := d.end()
-	if err := p.signal(syscall.SIGKILL); err != nil {
-		return err
-	}
-	<-p.ended
-	return nil
-}
+func (d *daemon) kill() error { return d.end().Kill() }
 
 // stop ends it as a service manager does, and holds it to a clean end.
 func (d *daemon) stop(patience time.Duration) error {
 	p := d.end()
-	select {
-	case <-p.ended:
+	if p.Ended() {
 		return nil // it was about to be started again
-	default:
 	}
-	if err := p.signal(syscall.SIGTERM); err != nil {
+	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	select {
-	case <-p.ended:
+	case <-p.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.status != 0 && (p.tailed || !d.excused()) {
-			d.chronicle.find("mcsqueal has ended with status %d after SIGTERM%s", p.status, d.lastWords())
+		if p.Status() != 0 && (p.tailed || !d.excused()) {
+			d.chronicle.find("mcsqueal has ended with status %d after SIGTERM%s", p.Status(), d.lastWords())
 		}
 		return nil
 	case <-time.After(patience):
@@ -343,8 +312,8 @@ func (d *daemon) stop(patience time.Duration) error {
 }
 
 // freeze stops it where it stands; thaw lets it go on.
-func (d *daemon) freeze() error { return d.current().signal(syscall.SIGSTOP) }
-func (d *daemon) thaw() error   { return d.current().signal(syscall.SIGCONT) }
+func (d *daemon) freeze() error { return d.current().Freeze() }
+func (d *daemon) thaw() error   { return d.current().Thaw() }
 
 // reload has it read its configuration again, which has not changed: it begins anew
 // within the process, wherever it is. One that does not tail yet is let be.
@@ -356,10 +325,10 @@ func (d *daemon) reload() error {
 	if !tailed {
 		return nil
 	}
-	return p.signal(syscall.SIGHUP)
+	return p.Signal(syscall.SIGHUP)
 }
 
-func (d *daemon) current() *process {
+func (d *daemon) current() *child {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.proc
@@ -368,12 +337,12 @@ func (d *daemon) current() *process {
 // dumpStacks makes it write where its goroutines stand, and end.
 func (d *daemon) dumpStacks() {
 	p := d.end()
-	if err := p.signal(syscall.SIGQUIT); err != nil {
+	if err := p.Signal(syscall.SIGQUIT); err != nil {
 		d.chronicle.find("%v", err)
 		return
 	}
 	select {
-	case <-p.ended:
+	case <-p.Done():
 		return
 	case <-time.After(10 * time.Second):
 	}
@@ -393,16 +362,4 @@ func (d *daemon) close() error {
 		d.watcher.Wait()
 	}
 	return errors.Join(err, d.log.Close())
-}
-
-func (p *process) signal(s syscall.Signal) error {
-	select {
-	case <-p.ended:
-		return nil
-	default:
-	}
-	if err := syscall.Kill(p.pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("send signal %q to mcsqueal: %w", s, err)
-	}
-	return nil
 }
