@@ -14,16 +14,6 @@ import (
 	"time"
 )
 
-// build builds the command that is measured.
-func build(ctx context.Context, dir string) (path string, err error) {
-	path = filepath.Join(dir, "mcsqueal")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/mcsqueal/mcsqueal/cmd/mcsqueal")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build mcsqueal: %w\n%s", err, out)
-	}
-	return path, nil
-}
-
 // program is a running mcsqueal, or a peer that runs as a process of its own.
 type program struct {
 	cmd    *exec.Cmd

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/bench/machine"
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -132,7 +133,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	w := &workbench{dir: dir, short: *short, mcsqueal: *command, table: &table{machine: machine.Describe(servers.KindMySQL, servers.KindMariaDB, servers.KindMemcached)}, progress: stderr}
 	if w.mcsqueal == "" {
-		if w.mcsqueal, err = build(ctx, dir); err != nil {
+		if w.mcsqueal, err = build.Command(ctx, dir, "mcsqueal"); err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,7 @@ func (c call) run(t *testing.T) *process {
 // what it said must never be a panic or a race.
 func (c call) start(t *testing.T) *process {
 	t.Helper()
-	cmd := exec.Command(binary.path(t), c.args...)
+	cmd := exec.Command(binary.Path(t), c.args...)
 	p := &process{ended: make(chan struct{})}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, &p.stdout, &p.stderr
 	if c.terminal != nil {

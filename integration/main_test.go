@@ -12,9 +12,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -37,7 +35,7 @@ func TestMain(m *testing.M) {
 	for _, s := range shared {
 		failed = append(failed, s.close())
 	}
-	failed = append(failed, binary.remove())
+	failed = append(failed, binary.Remove())
 	if status == 0 {
 		failed = append(failed, goleak.Find(
 			// toxiproxy leaves some behind on connections that it has cut.
@@ -56,61 +54,9 @@ func TestMain(m *testing.M) {
 // testVersion is what the built command is told to say of itself.
 const testVersion = "v0.0.0-test"
 
-// built is the command, built once in a run of the tests.
-type built struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-var binary built
-
-// path builds the command if need be, with the race detector if the tests have it.
-func (b *built) path(t *testing.T) string {
-	t.Helper()
-	b.once.Do(func() {
-		if b.dir, b.err = os.MkdirTemp("", "mcsqueal-built-"); b.err != nil {
-			return
-		}
-		// Other users run it, too.
-		if b.err = os.Chmod(b.dir, 0o755); b.err != nil {
-			return
-		}
-		args := []string{"build", "-o", b.dir, "-ldflags", "-X main.version=" + testVersion}
-		if raced() {
-			args = append(args, "-race")
-		}
-		// Not bound to the test that happens to be the first.
-		cmd := exec.CommandContext(context.Background(), "go", append(args, "github.com/mcsqueal/mcsqueal/cmd/mcsqueal")...)
-		if said, err := cmd.CombinedOutput(); err != nil {
-			b.err = fmt.Errorf("build the command: %w\n%s", err, said)
-		}
-	})
-	if b.err != nil {
-		t.Fatal(b.err)
-	}
-	return filepath.Join(b.dir, "mcsqueal")
-}
-
-func (b *built) remove() error {
-	if b.dir == "" {
-		return nil
-	}
-	return os.RemoveAll(b.dir)
-}
-
-// raced tells whether the tests were built with the race detector.
-func raced() bool {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return false
-	}
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
+// binary is the command, with the race detector if the tests have it.
+var binary = build.Once{
+	Name: "mcsqueal", Flags: append(build.AsTested(), "-ldflags", "-X main.version="+testVersion),
 }
 
 // sharedDatabase is one that tests use side by side: each writes to a schema and keys

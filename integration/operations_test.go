@@ -114,7 +114,7 @@ func newOperator(t *testing.T, db *servers.Database, east, west *servers.Memcach
 		"sleep 1\n", "until [[ $(printf 'get user:1\\r\\nquit\\r\\n' | cache "+east.Addr()+") == END* ]]; do sleep 0.05; done\n",
 	)...)
 	o.client(t, db)
-	o.tool(t, "mcsqueal", "#!/bin/sh\nexec '"+binary.path(t)+"' \"$@\"\n")
+	o.tool(t, "mcsqueal", "#!/bin/sh\nexec '"+binary.Path(t)+"' \"$@\"\n")
 	o.tool(t, "systemctl", systemctl)
 	o.tool(t, "journalctl", "#!/bin/sh\nexec cat '"+filepath.Join(dir, "log")+"'\n")
 	t.Cleanup(func() { o.run(t, "systemctl stop\n") })

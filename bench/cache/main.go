@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/bench/machine"
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -128,7 +129,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 		path := o.command
 		if path == "" {
-			if path, err = build(ctx, dir); err != nil {
+			if path, err = build.Command(ctx, dir, "mccache"); err != nil {
 				return err
 			}
 		}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -38,16 +36,6 @@ func startMccache(path string) func(ctx context.Context, udp bool, args ...strin
 	return func(ctx context.Context, udp bool, args ...string) (*servers.Memcached, error) {
 		return servers.StartMccache(ctx, servers.MccacheConfig{Program: path, UDP: udp, Args: args})
 	}
-}
-
-// build builds mccache as it is shipped.
-func build(ctx context.Context, dir string) (path string, err error) {
-	path = filepath.Join(dir, "mccache")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/mcsqueal/mcsqueal/cmd/mccache")
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build mccache: %w\n%s", err, said)
-	}
-	return path, nil
 }
 
 // launch starts a server for a group and fills it.

@@ -33,6 +33,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -93,7 +94,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	return scratch(func(dir string) (err error) {
 		if o.subject == "" {
-			if o.subject, err = build(ctx, dir, stderr); err != nil {
+			if o.subject, err = build.Command(ctx, dir, "mccache"); err != nil {
 				return err
 			}
 		}

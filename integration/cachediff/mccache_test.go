@@ -5,13 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // mccache builds the cache server of this checkout.
 func mccache(t *testing.T) string {
 	t.Helper()
-	program, err := build(t.Context(), t.TempDir(), testWriter{t})
+	program, err := build.Command(t.Context(), t.TempDir(), "mccache")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/integration/servers"
@@ -32,17 +29,6 @@ func start(ctx context.Context, name string) (*servers.Memcached, error) {
 		return servers.StartMemcached(ctx, servers.MemcachedConfig{Old: true, Args: still})
 	}
 	return servers.StartMccache(ctx, servers.MccacheConfig{Program: name, Args: args})
-}
-
-// build builds mccache into a folder.
-func build(ctx context.Context, dir string, out io.Writer) (string, error) {
-	program := filepath.Join(dir, "mccache")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/mcsqueal/mcsqueal/cmd/mccache")
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("build mccache: %w", err)
-	}
-	return program, nil
 }
 
 // A stage is two servers that run.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
+
+	"github.com/mcsqueal/mcsqueal/integration/build"
 )
 
 // program is mcsqueal, built from this checkout.
@@ -19,21 +21,17 @@ type program struct {
 	root string // the checkout
 }
 
-// build builds mcsqueal into the folder dir.
-func build(ctx context.Context, dir string) (*program, error) {
-	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+// newProgram builds mcsqueal into the folder dir.
+func newProgram(ctx context.Context, dir string) (*program, error) {
+	root, err := build.Checkout(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask go for the checkout's place: %w", err)
+		return nil, err
 	}
-	p := &program{path: filepath.Join(dir, "mcsqueal"), root: filepath.Dir(strings.TrimSpace(string(mod)))}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", p.path, "./cmd/mcsqueal")
-	cmd.Dir = p.root
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // go then removes its temporary files
-	cmd.WaitDelay = 10 * time.Second
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build mcsqueal: %w: %s", err, said)
+	path, err := build.Command(ctx, dir, "mcsqueal")
+	if err != nil {
+		return nil, err
 	}
-	return p, nil
+	return &program{path: path, root: root}, nil
 }
 
 // configure writes a configuration for mcsqueal with its state in dir; source is

@@ -74,7 +74,7 @@ func (d *demo) play(ctx context.Context) (err error) {
 	var missing error
 	starting, startCtx := errgroup.WithContext(ctx)
 	starting.Go(func() (err error) {
-		d.program, err = build(startCtx, d.scratch)
+		d.program, err = newProgram(startCtx, d.scratch)
 		return err
 	})
 	starting.Go(func() error {

@@ -234,7 +234,7 @@ func TestMcsquealThatCannotRunIsExplained(t *testing.T) {
 	db := servers.MySQL(t, servers.Config{Args: []string{"--binlog-rows-query-log-events=OFF"}})
 	dir := t.TempDir()
 	var err error
-	if d.program, err = build(t.Context(), dir); err != nil {
+	if d.program, err = newProgram(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	shop, err := openShop(t.Context(), db)

@@ -72,7 +72,7 @@ func TestLogFilesNameTheKeysOfTheShop(t *testing.T) {
 		record(t, mysql, logFiles[0], "RESET BINARY LOGS AND GTIDS")
 		record(t, servers.MariaDB(t, config), logFiles[1], "RESET MASTER")
 	}
-	program, err := build(t.Context(), t.TempDir())
+	program, err := newProgram(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

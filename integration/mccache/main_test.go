@@ -10,16 +10,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -33,7 +31,7 @@ func TestMain(m *testing.M) {
 		_ = f.Value.Set("4")
 	}
 	status := m.Run()
-	failed := []error{plain.remove(), raced.remove()}
+	failed := []error{plain.Remove(), raced.Remove()}
 	if status == 0 {
 		failed = append(failed, goleak.Find())
 	}
@@ -44,48 +42,22 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// built is the command, built once in a run of the tests.
-type built struct {
-	args []string
-	once sync.Once
-	dir  string
-	err  error
-}
+// program is a command that is built unless another is given.
+type program struct{ build.Once }
 
-var (
-	// plain is the command as it is shipped: the race detector would change its size.
-	plain = built{}
-	raced = built{args: []string{"-race"}}
-)
-
-func (b *built) path(t *testing.T) string {
+func (p *program) path(t *testing.T) string {
 	t.Helper()
 	if *given != "" {
 		return *given
 	}
-	b.once.Do(func() {
-		if b.dir, b.err = os.MkdirTemp("", "mcsqueal-mccache-"); b.err != nil {
-			return
-		}
-		args := append([]string{"build", "-o", b.dir}, b.args...)
-		// Not bound to the test that happens to be the first.
-		cmd := exec.CommandContext(context.Background(), "go", append(args, "github.com/mcsqueal/mcsqueal/cmd/mccache")...)
-		if said, err := cmd.CombinedOutput(); err != nil {
-			b.err = fmt.Errorf("build mccache: %w\n%s", err, said)
-		}
-	})
-	if b.err != nil {
-		t.Fatal(b.err)
-	}
-	return filepath.Join(b.dir, "mccache")
+	return p.Path(t)
 }
 
-func (b *built) remove() error {
-	if b.dir == "" {
-		return nil
-	}
-	return os.RemoveAll(b.dir)
-}
+var (
+	// plain is the command as it is shipped: the race detector would change its size.
+	plain = program{build.Once{Name: "mccache"}}
+	raced = program{build.Once{Name: "mccache", Flags: []string{"-race"}}}
+)
 
 // start starts a mccache that goes with the test.
 func start(t *testing.T, args ...string) *servers.Memcached {

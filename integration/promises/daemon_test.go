@@ -32,7 +32,7 @@ type process struct {
 // then; what it said must never be a panic or a race.
 func mcsqueal(t *testing.T, args ...string) *process {
 	t.Helper()
-	cmd := exec.Command(binary.path(t), args...)
+	cmd := exec.Command(binary.Path(t), args...)
 	p := &process{ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.stdout, &p.stderr
 	cmd.Env = []string{

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcsqueal/mcsqueal/integration/build"
 )
 
 // A transaction is streamed through: one that is many times larger than the Log passes,
@@ -75,7 +77,7 @@ func TestTransactionLargerThanTheLogPasses(t *testing.T) {
 		daemon.stop(t)
 
 		t.Logf("%d keys in one transaction, a Log of 256 KiB: %d MiB resident at most", len(keys), peak>>20)
-		if most := 64<<20 + 256<<10 + largest; !raced() && peak > most {
+		if most := 64<<20 + 256<<10 + largest; !build.Raced() && peak > most {
 			t.Errorf("%d MiB resident, want at most %d", peak>>20, most>>20)
 		}
 	})

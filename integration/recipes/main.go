@@ -20,14 +20,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -54,7 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
 	}
-	root, err := checkout(ctx)
+	root, err := build.Checkout(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,7 +61,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return fmt.Errorf("make a scratch folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	command, err := build(ctx, root, scratch)
+	command, err := build.Command(ctx, scratch, "mcsqueal")
 	if err != nil {
 		return err
 	}
@@ -98,24 +96,4 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-// checkout is the folder of the module.
-func checkout(ctx context.Context) (string, error) {
-	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("ask go for the checkout's place: %w", err)
-	}
-	return filepath.Dir(strings.TrimSpace(string(mod))), nil
-}
-
-// build builds mcsqueal into the folder dir and gives its path.
-func build(ctx context.Context, root, dir string) (string, error) {
-	path := filepath.Join(dir, "mcsqueal")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/mcsqueal")
-	cmd.Dir = root
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build mcsqueal: %w: %s", err, said)
-	}
-	return path, nil
 }

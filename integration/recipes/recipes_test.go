@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -19,11 +20,7 @@ import (
 // libraries sent them, in text or prepared, without the libraries.
 func TestWhatLibrariesSendGivesTheKeysTheDocumentPromises(t *testing.T) {
 	servers.Need(t, servers.KindMySQL, servers.KindMariaDB)
-	root, err := checkout(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	command, err := build(t.Context(), root, t.TempDir())
+	command, err := build.Command(t.Context(), t.TempDir(), "mcsqueal")
 	if err != nil {
 		t.Fatal(err)
 	}

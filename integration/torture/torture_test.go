@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -18,14 +18,8 @@ func short(t *testing.T, kind servers.Kind, seed uint64) options {
 	servers.Need(t, needed(kind)...)
 	return options{
 		kind: kind, seed: seed, lasts: 8 * time.Second, patience: time.Minute,
-		race: raced(), keep: os.TempDir(), progress: logWriter{t},
+		race: build.Raced(), keep: os.TempDir(), progress: logWriter{t},
 	}
-}
-
-// raced tells whether the tests were built with the race detector.
-func raced() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
 // seed is what TORTURE_SEED says; else every day brings another.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcsqueal/mcsqueal/integration/build"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -104,7 +104,11 @@ func newWorld(ctx context.Context, o options, dir string) (_ *world, err error) 
 	starting, startCtx := errgroup.WithContext(ctx)
 	if program == "" {
 		starting.Go(func() (err error) {
-			program, err = build(startCtx, dir, o.race)
+			var flags []string
+			if o.race {
+				flags = append(flags, "-race")
+			}
+			program, err = build.Command(startCtx, dir, "mcsqueal", flags...)
 			return err
 		})
 	}
@@ -159,21 +163,6 @@ func startDatabase(ctx context.Context, kind servers.Kind, s settings) (*servers
 		}
 	}
 	return db, nil
-}
-
-// build builds the command into the folder.
-func build(ctx context.Context, dir string, race bool) (string, error) {
-	args := []string{"build", "-o", dir}
-	if race {
-		args = append(args, "-race")
-	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/mcsqueal/mcsqueal/cmd/mcsqueal")...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // go then removes its temporary files
-	cmd.WaitDelay = 10 * time.Second
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build mcsqueal: %w: %s", err, said)
-	}
-	return filepath.Join(dir, "mcsqueal"), nil
 }
 
 // startCaches starts the caches, the routers before some, and the wires to all.
