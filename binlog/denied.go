@@ -23,6 +23,13 @@ const (
 	errTableAccessDenied = 1142
 )
 
+// sameName is in what servers say to a dump when another calls itself the same, whatever
+// the error's code: MySQL's is 1236, MariaDB's 4052.
+const sameName = "same server_uuid/server_id"
+
+// errNamesake: another dump is called the same.
+var errNamesake = errors.New("two dumps end each other")
+
 const mendLogBin = "log_bin = bin and a server_id in the server's configuration, then a restart"
 
 // grant is the statement that gives an account what reading the log takes.

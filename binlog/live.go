@@ -123,6 +123,9 @@ func (l *Live) next() { l.current.Store((l.current.Load() + 1) % int32(len(l.cfg
 func (l *Live) Run(ctx context.Context, pos *Position, h Handler) error {
 	p := &parser{h: h}
 	retry := backoff.Backoff{Max: 5 * time.Second}
+	// A dump that another has ended, since both are called the same, gives way for longer:
+	// MariaDB takes a while to begin the other, which would never come to read anything.
+	giveWay := backoff.Backoff{Min: 2 * time.Second, Max: 5 * time.Second}
 	var lacking time.Time // since when servers were reached and none had the position
 	for {
 		began := l.delivered
@@ -163,7 +166,11 @@ func (l *Live) Run(ctx context.Context, pos *Position, h Handler) error {
 			lines = append(lines, "next", next)
 		}
 		l.cfg.Logger.Warn("the source is lost; connecting again", lines...)
-		if err := retry.Wait(ctx); err != nil {
+		wait := &retry
+		if errors.Is(lost.err, errNamesake) {
+			wait = &giveWay
+		}
+		if err := wait.Wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -231,7 +238,13 @@ func (l *Live) dump(ctx context.Context, pos *Position, p *parser, retry *backof
 	err = r.run()
 	var my *mysql.MyError
 	var lost *lostError
-	if errors.As(err, &lost) && errors.As(err, &my) && my.Code == errFatalReadingLog {
+	switch {
+	case !errors.As(err, &lost) || !errors.As(err, &my):
+	case strings.Contains(my.Message, sameName):
+		// It is a fatal error of reading the log to MySQL (1236), too, but the log has
+		// everything: no gap.
+		return &lostError{fmt.Errorf("%w: another one from %s has server_id %d, too; give one of the daemons another source.server_id, or, where it is derived, another state_dir: %w", errNamesake, cfg.Address, l.cfg.ServerID, my)}
+	case my.Code == errFatalReadingLog:
 		if l.byPlace = l.anonymous(my, settings, *pos); l.byPlace {
 			return &lostError{fmt.Errorf("%s does not go by GTIDs from there, so its place in %s is gone by: %w", cfg.Address, pos.File.Name, my)}
 		}

@@ -391,6 +391,41 @@ func TestLogPurgedUnderAPausedDumpIsAGap(t *testing.T) {
 	})
 }
 
+// Two daemons whose dumps are called the same end each other's, for which MySQL has the
+// error of a log that is gone. The log is there: nobody's caches are flushed for it, and
+// everything comes, between one end and the next.
+func TestADumpOfTheSameNameIsNoGap(t *testing.T) {
+	each(t, func(t *testing.T, db *source) {
+		east, west := newCache(t), newCache(t)
+		start := func(name string, m *servers.Memcached) *process {
+			return configure(t, from(db.url()), "on_gap: flush", to(cluster(name, "servers", m.Addr()))).daemon(t, "--server-id", fmt.Sprint(4711+db.ServerID()))
+		}
+		stays := db.key("stays")
+		fill(t, east, stays)
+		fill(t, west, stays)
+		one := start("east", east)
+		db.settle(t, east)
+		other := start("west", west)
+		for range 3 {
+			db.settle(t, east, west)
+		}
+		for _, daemon := range []*process{one, other} {
+			daemon.says(t, `the source is lost; connecting again.*another one from \S+ has server_id \d+, too; give one of the daemons another source.server_id`)
+			daemon.mustNotHaveSaid(t, `msg="a gap|flush`)
+			if !daemon.running() {
+				t.Errorf("it has ended, with status %d", daemon.status)
+			}
+		}
+		mustBeThere(t, east, stays)
+		mustBeThere(t, west, stays)
+		// Alone, it is in peace.
+		other.stop(t)
+		one.says(t, "the source's log is read again")
+		db.settle(t, east)
+		one.stop(t)
+	})
+}
+
 func kill(t *testing.T, db *source) {
 	t.Helper()
 	if err := db.Kill(); err != nil {
