@@ -299,13 +299,15 @@ func TestCheckSaysWhatIsWrongWithTheLogAndThePositionsInIt(t *testing.T) {
 		must(t, cfg.check(t, "--start", "file:bin.000099:4"), "state_dir", "start", "fail", "west would begin", "start: now, oldest")
 		// The name of the dump connection is the server's own, or another daemon's.
 		must(t, cfg.check(t, "--server-id", fmt.Sprint(db.ServerID())), "source", "server_id", "fail", "is the server's own", "source.server_id")
+		must(t, cfg.check(t, "--server-id", "4711"), "source", "server_id", "ok", "4711 is nobody else's", "")
 		other := configure(t, db.url(), "clusters:", cluster("west", "servers", m.Addr()))
 		daemon = other.daemon(t, "--server-id", "4711")
 		s.settle(t, m)
 		if db.mysql() {
 			must(t, cfg.check(t, "--server-id", "4711"), "source", "server_id", "fail", "is another's already", "source.server_id")
 		} else {
-			must(t, cfg.check(t, "--server-id", "4711"), "source", "server_id", "warn", "nobody else may be called 4711", "")
+			must(t, cfg.check(t, "--server-id", "4711"), "source", "server_id", "warn", "nobody else may be called 4711", "SHOW SLAVE HOSTS")
+			must(t, cfg.check(t), "source", "server_id", "ok", "is derived from", "")
 		}
 		daemon.stop(t)
 		// The clocks of the machine and of the server.

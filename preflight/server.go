@@ -325,12 +325,9 @@ func (s *serverCheck) serverID(ctx context.Context) {
 	}
 	rows, err := s.conn.Query(ctx, sql)
 	switch says, mend := splitOrNone(err); {
-	case err != nil && s.maria() && s.cfg.Config.Source.ServerID == 0:
-		// It takes REPLICATION MASTER ADMIN, which nothing else here does.
-		s.ok("server_id", "server_id %s is derived from this machine's name and state_dir; MariaDB does not tell this account which replicas there are", id)
-		return
 	case err != nil && s.maria():
-		s.warn("server_id", "", "MariaDB does not tell this account which replicas there are: nobody else may be called %s", id)
+		// It takes REPLICATION MASTER ADMIN, which nothing else here does.
+		s.replicas(ctx, id)
 		return
 	case err != nil:
 		s.warn("server_id", mend, "it cannot be found out whether another replica is called %s, too: %s", id, says)
@@ -348,6 +345,20 @@ func (s *serverCheck) serverID(ctx context.Context) {
 		}
 	}
 	s.ok("server_id", "server_id %s is nobody else's", id)
+}
+
+// replicas says what a MariaDB tells everybody of its replicas: how many there are.
+func (s *serverCheck) replicas(ctx context.Context, id string) {
+	rows, err := s.conn.Query(ctx, "SHOW GLOBAL STATUS LIKE 'Slaves_connected'")
+	switch {
+	case err == nil && len(rows) == 1 && rows[0][1] == "0":
+		s.ok("server_id", "server_id %s is nobody else's: nobody reads the log now", id)
+	case s.cfg.Config.Source.ServerID == 0:
+		s.ok("server_id", "server_id %s is derived from this machine's name and state_dir; MariaDB does not tell this account which replicas there are", id)
+	default:
+		s.warn("server_id", "SHOW SLAVE HOSTS, as an administrator; if "+id+" is another's there, another source.server_id, or 0, which derives one",
+			"MariaDB does not tell this account which replicas there are: nobody else may be called %s", id)
+	}
 }
 
 // dump reads the head of the oldest log file as a daemon would, which shows that the
