@@ -238,7 +238,10 @@ func TestCheckNamesTheGrantsThatAreMissing(t *testing.T) {
 		_, mend, _ = strings.Cut(mend, "no such account: ")
 		create, grant, _ := strings.Cut(mend, "; ")
 		s.exec(t, strings.Replace(create, "…", password, 1))
-		mend = must(t, cfg.check(t), "source", "privileges", "fail", "lacks", grant).Mend
+		found := cfg.check(t)
+		mend = must(t, found, "source", "privileges", "fail", "lacks", grant).Mend
+		// No position is wrong.
+		must(t, found, "state_dir", "start", "warn", "cannot be found out where east would begin: the account", mend)
 		s.exec(t, mend)
 		must(t, cfg.check(t), "source", "privileges", "ok", "may read the log", "")
 		if db.mysql() {
@@ -294,7 +297,7 @@ func TestCheckSaysWhatIsWrongWithTheLogAndThePositionsInIt(t *testing.T) {
 		cfg.write(t, db.url(), "clusters:", cluster("west", "servers", m.Addr()))
 		must(t, cfg.check(t), "state_dir", "checkpoint", "fail", "a cluster east that the configuration lacks", "mcsqueal checkpoint drop --cluster east")
 		mcsqueal(t, "checkpoint", "drop", "--cluster", "east", "--config", cfg.path).failed(t, 0)
-		must(t, cfg.check(t), "state_dir", "checkpoint", "ok", "there is none yet", "")
+		must(t, cfg.check(t), "state_dir", "checkpoint", "ok", "there is no checkpoint yet", "")
 		must(t, cfg.check(t), "state_dir", "start", "ok", "west would begin at now", "")
 		must(t, cfg.check(t, "--start", "file:bin.000099:4"), "state_dir", "start", "fail", "west would begin", "start: now, oldest")
 		// The name of the dump connection is the server's own, or another daemon's.

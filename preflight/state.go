@@ -30,17 +30,20 @@ const leastSpace = 64 << 20
 
 func lookAtState(cfg *Config) *stateCheck {
 	s := &stateCheck{about: about{name: "state_dir " + cfg.StateDir}}
-	s.directory(cfg.StateDir)
-	s.checkpoint(cfg)
+	if s.directory(cfg.StateDir) {
+		s.checkpoint(cfg)
+	}
 	s.listener(cfg.Config)
 	s.guarded(cfg)
 	s.secrets(cfg.Config)
 	return s
 }
 
-// directory says whether a daemon can keep its state there.
-func (s *stateCheck) directory(dir string) {
-	switch _, err := os.Stat(dir); {
+// directory says whether a daemon can keep its state there, and tells whether there may be
+// some.
+func (s *stateCheck) directory(dir string) bool {
+	info, err := os.Stat(dir)
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		parent := filepath.Dir(dir)
 		for {
@@ -51,30 +54,35 @@ func (s *stateCheck) directory(dir string) {
 		}
 		if err := writable(parent); err != nil {
 			s.fail("state_dir", makeDir(dir), "it is not there, and cannot be made: %v", err)
-			return
+			return true
 		}
 		s.ok("state_dir", "it is not there yet, and can be made")
 		s.space(parent)
-		return
+		return true
 	case err != nil:
 		s.fail("state_dir", makeDir(dir), "%v", err)
-		return
+		return false
+	}
+	if !info.IsDir() {
+		s.fail("state_dir", "state_dir: another, a directory", "it is a file, and no directory")
+		return false
 	}
 	if err := writable(dir); err != nil {
 		s.fail("state_dir", makeDir(dir), "it cannot be written to: %v", err)
-		return
+		return true
 	}
 	pid, held, err := checkpoint.Holder(dir)
 	switch s.held = held; {
 	case err != nil:
 		s.fail("state_dir", "", "%v", err)
-		return
+		return true
 	case held:
 		s.ok("state_dir", "it can be written to; the daemon that works in it is process %d", pid)
 	default:
 		s.ok("state_dir", "it can be written to")
 	}
 	s.space(dir)
+	return true
 }
 
 func makeDir(dir string) string {
@@ -123,7 +131,7 @@ func (s *stateCheck) checkpoint(cfg *Config) {
 	}
 	s.saved = saved
 	if len(saved.Clusters) == 0 {
-		s.ok("checkpoint", "there is none yet")
+		s.ok("checkpoint", "there is no checkpoint yet")
 	}
 	for name := range saved.Clusters {
 		if slices.ContainsFunc(cfg.Config.Clusters, func(c config.Cluster) bool { return c.Name == name }) {
@@ -172,7 +180,14 @@ func (s *stateCheck) positions(ctx context.Context, cfg *Config) {
 	}
 	// Where new clusters begin is looked up as a start would.
 	start, names := cfg.Config.Start, strings.Join(fresh, ", ")
-	if _, err := live.Resolve(ctx, start); err != nil {
+	_, err := live.Resolve(ctx, start)
+	if errors.As(err, new(*binlog.SetupError)) {
+		// It says nothing of the position.
+		says, mend := split(err)
+		s.warn("start", mend, "it cannot be found out where %s would begin: %s", names, says)
+		return
+	}
+	if err != nil {
 		s.fail("start", "start: now, oldest, or a position that the source has", "start is %s, where %s would begin: %v", start, names, err)
 		return
 	}
