@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -104,13 +105,37 @@ func TestSystemdIsToldWhatTheDaemonIsAt(t *testing.T) {
 	})
 }
 
-// A configuration that cannot work is never called ready, and so systemctl start fails.
+// Whoever starts it hears that it has failed, if the set-up is wrong in what only the
+// source's log can tell.
 func TestSystemdIsNotToldOfAStartThatFails(t *testing.T) {
 	t.Parallel()
-	systemd := newManager(t)
-	cfg := configure(t, "mysql://mcsqueal@127.0.0.1:1", "clusters:", cluster("east", "servers", "127.0.0.1:1"))
-	p := call{args: []string{"run", "--config", cfg.path}, env: []string{"NOTIFY_SOCKET=" + systemd.path}}.run(t)
-	if p.status == 0 || systemd.count("READY=1") != 0 {
-		t.Errorf("exit status %d, and systemd heard %q", p.status, systemd.heard)
+	fails := func(t *testing.T, cfg *settings, status int, says string) {
+		t.Helper()
+		systemd := newManager(t)
+		p := call{args: []string{"run", "--config", cfg.path}, env: []string{"NOTIFY_SOCKET=" + systemd.path}}.run(t)
+		p.failed(t, status, says)
+		if systemd.count("READY=1") != 0 {
+			t.Errorf("systemd heard %q", systemd.heard)
+		}
 	}
+	t.Run("no source", func(t *testing.T) {
+		fails(t, configure(t, "mysql://mcsqueal@127.0.0.1:1", "clusters:", cluster("east", "servers", "127.0.0.1:1")), 1, "connection refused")
+	})
+	each(t, func(t *testing.T, db *database) {
+		m := newCache(t)
+		s := db.session(t)
+		name := db.schema + "_service"
+		s.exec(t, fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s'", name, password))
+		s.exec(t, fmt.Sprintf("GRANT REPLICATION CLIENT ON *.* TO '%s'@'127.0.0.1'", name))
+		cfg := configure(t, strings.Replace(db.url(), user+"@", name+"@", 1), "clusters:", cluster("east", "servers", m.Addr()))
+		fails(t, cfg, 1, "lacks the privilege REPLICATION SLAVE")
+		// A position that the source cannot have.
+		cfg = configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
+		ahead := "gtid:0-1-999999"
+		if db.mysql() {
+			ahead = "gtid:" + s.text(t, "SELECT @@server_uuid") + ":1-999999"
+		}
+		mcsqueal(t, "checkpoint", "set", "--state-dir", cfg.stateDir, "--cluster", "east", "--to", ahead).failed(t, 0)
+		fails(t, cfg, 3, "every cluster waits for a decision about a gap")
+	})
 }
