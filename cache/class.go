@@ -115,8 +115,8 @@ func (s *Store) makeClasses() {
 	}
 	add(dataChunk, false)
 	s.valueClasses = len(s.classes)
-	for _, size := range []int{96, 128, 192, round(headerSize + MaxKey + 2)} {
-		add(size, true)
+	for _, size := range []int{96, 128, 192, headerSize + MaxKey + 2} {
+		add(round(size), true)
 	}
 	s.classFor = make([]uint8, dataChunk/sizeStep+1)
 	number := 0

@@ -157,8 +157,8 @@ func (s *Store) SetMemory(bytes int64) bool {
 	return true
 }
 
-// MaxMemory is the most that SetMemory can set: four times what the store was
-// made with, and with a file just that.
+// MaxMemory is the most that SetMemory can set: four times what the store was made with,
+// as far as that is below 64 GiB; with a file, or locked, just what it was made with.
 func (s *Store) MaxMemory() int64 { return s.most }
 
 // PageSize is what size classes take and give back at a time, in bytes.

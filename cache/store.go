@@ -145,6 +145,9 @@ func newStore(config Config, reserve int64, now time.Time) (*Store, error) {
 	if config.Growth <= 1 {
 		return nil, fmt.Errorf("a growth factor of %g makes no size classes: it must be greater than 1", config.Growth)
 	}
+	if config.Memory > maxMemory {
+		return nil, fmt.Errorf("%d MiB of memory are more than the %d that a cache can have", config.Memory>>20, maxMemory>>20)
+	}
 	config.Memory = max(config.Memory, minMemory)
 	if config.File != "" {
 		config.Memory &^= pageSize - 1
@@ -153,14 +156,15 @@ func newStore(config Config, reserve int64, now time.Time) (*Store, error) {
 		config: config, seed: maphash.MakeSeed(), shift: 3,
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	for config.Memory*reserve>>s.shift > 1<<32-pageSize {
-		s.shift++
-	}
 	s.limit.Store(config.Memory)
 	s.most = config.Memory
 	if config.File == "" && !config.Lock {
-		// Address space for cache_memlimit to grow into.
-		s.most *= reserve
+		// Address space for cache_memlimit to grow into: as long as references to it
+		// still tell apart chunks that differ little.
+		s.most = max(config.Memory, min(config.Memory*reserve, maxRefs<<growthShift))
+	}
+	for s.most>>s.shift > maxRefs {
+		s.shift++
 	}
 	pageCount := int(s.most>>pageShift) + 1
 	s.pages.all = make([]page, pageCount)
@@ -180,6 +184,17 @@ func newStore(config Config, reserve int64, now time.Time) (*Store, error) {
 	}
 	return s, nil
 }
+
+// maxRefs is how many references there are, without those behind the last page's begin.
+const maxRefs = 1<<32 - pageSize
+
+// growthShift bounds the unit of references where that is for memory which cache_memlimit
+// may or may not ask for: chunk sizes are multiples of it.
+const growthShift = 4
+
+// maxMemory is the most a store can have. What is known of its pages takes a ten
+// thousandth of that, at once.
+const maxMemory = 1 << 44
 
 // minMemory is the least a store can do with: the largest item there can be by default, of
 // which header, chunks and rest lie in pages of three classes, fits beside others.
