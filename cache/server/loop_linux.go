@@ -415,7 +415,7 @@ func (l *loop) tick() {
 		return
 	}
 	for _, c := range l.conns {
-		if c != nil && !c.blocked && !c.lingering && !c.queued && l.now-c.seen > idle {
+		if c != nil && !c.blocked && !c.lingering && !c.queued && l.now-c.seen > idle && !c.session.Watching() {
 			l.srv.conns.idleKicks.Add(1)
 			c.ending = endedIdle
 			l.shut(c)

@@ -25,7 +25,8 @@ type Options struct {
 	// WaitAtLimit leaves connections beyond MaxConns waiting in the backlog. Otherwise
 	// they are told so and closed.
 	WaitAtLimit bool
-	// IdleTimeout closes connections from which nothing has come for so long. 0: never.
+	// IdleTimeout closes connections from which nothing has come for so long, except
+	// those that watch. 0: never.
 	IdleTimeout time.Duration
 	// DrainTimeout bounds the time for which answers are still sent once the server
 	// stops. 0: 5 seconds.

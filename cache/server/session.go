@@ -195,6 +195,10 @@ const bulkFrom = 16 << 10
 // watched events): it is to be called again once out has been sent.
 func (s *Session) More() bool { return s.listing != nil || s.watcher.pending() }
 
+// Watching reports whether the client waits for what the server has to tell, and need not
+// say anything itself.
+func (s *Session) Watching() bool { return s.watcher != nil }
+
 // Closing reports whether the connection is to be closed once the output is sent.
 func (s *Session) Closing() bool { return s.closing }
 

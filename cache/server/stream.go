@@ -252,6 +252,12 @@ func (s *stream) half() bool {
 	return s.partial > 0
 }
 
+func (s *stream) watching() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session.Watching()
+}
+
 // inVain reports whether a half received value keeps memory that others need, and hardly
 // comes.
 func (s *stream) inVain() bool {
@@ -295,6 +301,9 @@ func (s *stream) body(have int) []byte {
 // awaitRead sets the time by which something has to come.
 func (s *stream) awaitRead() error {
 	wait := s.srv.options.IdleTimeout
+	if wait > 0 && s.watching() {
+		wait = 0
+	}
 	if s.half() && (wait == 0 || wait > partialWait) {
 		wait = partialWait
 	}

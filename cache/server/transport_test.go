@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -399,6 +400,58 @@ func TestClosesIdleConnections(t *testing.T) {
 	if kicks := r.conns.idleKicks.Load(); kicks != 2 {
 		t.Errorf("%d idle connections were counted", kicks)
 	}
+}
+
+func TestWatchersAreNeverIdle(t *testing.T) {
+	a := newAuthority(t, t.TempDir(), "first")
+	r := startServer(t, Options{
+		IdleTimeout: time.Second, TLS: TLSOptions{Chain: a.chain, Key: a.key},
+		Endpoints: append(tlsEndpoint(TLSDefault), Endpoint{Network: "tcp", Host: "127.0.0.1"}),
+	})
+	encrypted, err := r.dialTLS(t, &tls.Config{RootCAs: a.pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := func() *client {
+		conn, err := net.Dial("tcp", r.Addrs()[1].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newClient(t, conn)
+	}
+	watchers := []*client{encrypted, plain()}
+	for _, c := range watchers {
+		c.say("watch mutations\r\n")
+		c.hears("OK\r\n")
+	}
+	plain().hearsEnd("") // that one was idle, and for less long
+	other := plain()
+	other.say("set seen 0 0 1\r\nx\r\n")
+	other.hears("STORED\r\n")
+	for _, c := range watchers {
+		if line, err := c.r.ReadString('\n'); err != nil || !strings.Contains(line, "seen") {
+			t.Errorf("a watcher got %q, %v", line, err)
+		}
+	}
+}
+
+func TestWatchersAreFew(t *testing.T) {
+	r := startServer(t, Options{})
+	var last *client
+	for range maxWatchers {
+		last = r.dial(t)
+		last.say("watch\r\n")
+		last.hears("OK\r\n")
+	}
+	more := r.dial(t)
+	more.say("watch\r\n")
+	more.hears("WATCHER_TOO_MANY log watcher limit reached\r\n")
+	last.say("watch mutations\r\n") // instead of what it watched
+	last.hears("OK\r\n")
+	_ = last.Close()
+	eventually(t, "it watches no more", func() bool { return r.watchers.count() < maxWatchers })
+	more.say("watch\r\n")
+	more.hears("OK\r\n")
 }
 
 func TestConnectionsOverTheLimitAreToldSo(t *testing.T) {

@@ -98,10 +98,14 @@ func (s *Session) watch(w *words, out *Output, first bool) {
 	if mask == 0 {
 		mask = watchFetchers
 	}
-	out.text("OK\r\n")
 	s.unwatch()
-	s.watcher = &watcher{mask: mask, waker: s.waker}
-	s.server.watchers.add(s.watcher, s.store)
+	one := &watcher{mask: mask, waker: s.waker}
+	if !s.server.watchers.add(one, s.store) {
+		out.text("WATCHER_TOO_MANY log watcher limit reached\r\n")
+		return
+	}
+	s.watcher = one
+	out.text("OK\r\n")
 }
 
 func (s *Session) unwatch() {
@@ -111,14 +115,23 @@ func (s *Session) unwatch() {
 	}
 }
 
-func (ws *watchers) add(w *watcher, store *cache.Store) {
+// maxWatchers is how many can watch at a time, as in memcached: whatever happens is
+// written down for each of them.
+const maxWatchers = 20
+
+// add reports whether there was room for one more.
+func (ws *watchers) add(w *watcher, store *cache.Store) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	if len(ws.all) == maxWatchers {
+		return false
+	}
 	if ws.all == nil {
 		ws.all = map[*watcher]struct{}{}
 	}
 	ws.all[w] = struct{}{}
 	ws.settle(store)
+	return true
 }
 
 func (ws *watchers) remove(w *watcher, store *cache.Store) {
