@@ -38,7 +38,8 @@ type datagrams struct {
 // that may be shorter. It appends nothing to what is not a request.
 func (d *datagrams) answer(request, to []byte) []byte {
 	d.srv.conns.datagrams.Add(1)
-	if len(request) <= frameSize || binary.BigEndian.Uint16(request[2:]) != 0 || binary.BigEndian.Uint16(request[4:]) != 1 {
+	if len(request) <= frameSize || binary.BigEndian.Uint16(request[2:]) != 0 || binary.BigEndian.Uint16(request[4:]) != 1 ||
+		isAnswer(request[frameSize:]) {
 		d.srv.conns.badDatagrams.Add(1)
 		return to
 	}
@@ -55,6 +56,11 @@ func (d *datagrams) answer(request, to []byte) []byte {
 	d.session.Close()
 	return to
 }
+
+// isAnswer reports whether a datagram has what a server would say, and no client. If such
+// were answered, be it with an error, somebody could make two servers answer each other for
+// ever, by one datagram to the first in the name of the second.
+func isAnswer(text []byte) bool { return text[0] >= 'A' && text[0] <= 'Z' }
 
 // frame appends what is in out as datagrams.
 func (d *datagrams) frame(id uint16, to []byte) []byte {

@@ -123,7 +123,9 @@ func TestDatagramsChangeNothing(t *testing.T) {
 func TestMalformedDatagramsAreDropped(t *testing.T) {
 	r := startUDP(t)
 	c := dialUDP(t, r)
-	bad := [][]byte{{}, {1}, framed(1, 0, 1, ""), framed(2, 1, 1, "get k\r\n"), framed(3, 0, 2, "get k\r\n"), framed(4, 0, 0, "get k\r\n")}
+	bad := [][]byte{{}, {1}, framed(1, 0, 1, ""), framed(2, 1, 1, "get k\r\n"), framed(3, 0, 2, "get k\r\n"), framed(4, 0, 0, "get k\r\n"),
+		// What another server answers, be it of this kind.
+		framed(5, 0, 1, "ERROR\r\n"), framed(6, 0, 1, "SERVER_ERROR only get\r\n"), framed(7, 0, 1, "VALUE k 0 7\r\nget k\r\n\r\nEND\r\n")}
 	for _, d := range bad {
 		if _, err := c.Write(d); err != nil {
 			t.Fatal(err)
