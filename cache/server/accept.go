@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -15,11 +16,20 @@ func (srv *Server) serve(l *listener) {
 	case l.taken: // the event loops have it
 	case l.packets != nil:
 		srv.serveDatagrams(l)
-	case l.tls != TLSOff || !haveLoops:
+	case l.streamed():
 		srv.acceptStreams(l)
 	default:
 		srv.acceptAll(l)
 	}
+}
+
+// streamed reports whether a goroutine serves each of a listener's connections.
+func (l *listener) streamed() bool {
+	return l.packets == nil && (l.tls != TLSOff || !haveLoops)
+}
+
+func (srv *Server) haveStreams() bool {
+	return slices.ContainsFunc(srv.listeners, (*listener).streamed)
 }
 
 // admit counts a connection in, unless there are too many. Whoever was admitted calls

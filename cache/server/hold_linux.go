@@ -29,12 +29,8 @@ type holders struct {
 	spare       []*holding
 }
 
-const (
-	// Holding in vain is moving less than slowBytes in Options.slowSeconds.
-	slowBytes = 64 << 10
-	// keepInput is how much room for a command's beginning a spare holding keeps.
-	keepInput = 4 << 10
-)
+// keepInput is how much room for a command's beginning a spare holding keeps.
+const keepInput = 4 << 10
 
 func (l *loop) holdFor(c *conn) *holding {
 	if c.hold != nil {
@@ -138,7 +134,7 @@ func (l *loop) reap() {
 			h.slow = h.moved < slowBytes
 			h.since, h.moved = l.now, 0
 		}
-		if h.slow && l.tooMuch(h) {
+		if h.slow && l.srv.tooMuch(h.held, h.pinned, h.partial) {
 			l.cut(h.conn)
 		}
 	}
@@ -149,15 +145,6 @@ func (l *loop) cut(c *conn) {
 	l.srv.conns.slowCuts.Add(1)
 	c.ending = endedByError
 	l.shut(c)
-}
-
-// tooMuch reports whether there is too much of something that h holds. Of values being
-// received, half of what the store gives for them: the other half is for those who finish.
-func (l *loop) tooMuch(h *holding) bool {
-	totals, share := &l.srv.conns, l.srv.options.Memory/8
-	return h.held > 0 && totals.held.Load() > l.srv.options.heldBound ||
-		h.pinned > 0 && totals.pinned.Load() > share ||
-		h.partial > 0 && totals.partial.Load() > share/2
 }
 
 // makeRoom closes who has held something longest, or c.

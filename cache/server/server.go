@@ -76,6 +76,20 @@ type connCounts struct {
 	badDatagrams    atomic.Uint64
 }
 
+// slowBytes is what a connection must move in Options.slowSeconds: else it holds what it
+// holds in vain.
+const slowBytes = 64 << 10
+
+// tooMuch reports whether there is too much of something that a connection holds. Of values
+// being received, half of what the store gives for them: the other half is for those who
+// finish.
+func (srv *Server) tooMuch(held, pinned, partial int64) bool {
+	totals, share := &srv.conns, srv.options.Memory/8
+	return held > 0 && totals.held.Load() > srv.options.heldBound ||
+		pinned > 0 && totals.pinned.Load() > share ||
+		partial > 0 && totals.partial.Load() > share/2
+}
+
 // New binds the listeners of a server; it accepts nobody before Run. The store stays the
 // caller's, who closes it after Run.
 func New(options Options, store *cache.Store, logger *slog.Logger) (*Server, error) {
@@ -147,7 +161,11 @@ func (srv *Server) Run(ctx context.Context) error {
 	}
 	srv.loops = loops
 	srv.conns.accepting.Store(true)
-	var accepting sync.WaitGroup
+	var accepting, reaping sync.WaitGroup
+	reaped := make(chan struct{})
+	if srv.haveStreams() {
+		reaping.Go(func() { srv.streams.reap(reaped) })
+	}
 	for _, l := range srv.listeners {
 		accepting.Go(func() { srv.serve(l) })
 	}
@@ -160,6 +178,8 @@ func (srv *Server) Run(ctx context.Context) error {
 	accepting.Wait()
 	deadline := time.Now().Add(srv.options.DrainTimeout)
 	srv.streams.drain(deadline)
+	close(reaped)
+	reaping.Wait()
 	srv.loops.drain(deadline)
 	return err
 }

@@ -31,7 +31,7 @@ const streamTallies = 4
 type stream struct {
 	srv     *Server
 	conn    net.Conn
-	socket  net.Conn // under conn, where that is encrypted
+	socket  *meteredConn // under conn, where that is encrypted
 	session Session
 	ending  ending       // why it ends; of the one that reads
 	seen    atomic.Int64 // when something last came, in nanoseconds since the server started
@@ -45,27 +45,18 @@ type stream struct {
 	ended   bool // it is not to be started any more; guarded by tellMu
 	end     chan struct{}
 
-	mu      sync.Mutex // the session's, and out's: the one who reads and the one who was woken
-	out     Output     // guarded by mu
-	partial int64      // guarded by mu: what is counted of it in the server's total
+	mu    sync.Mutex // the session's, and out's: the one who reads and the one who was woken
+	out   Output     // guarded by mu
+	input int        // guarded by mu: the room of what is read into
+	holds streamHolds
 
-	// The one who reads watches how fast a value comes that is half received.
-	since time.Time
-	moved int
-	timed bool // a time is set by which something has to come
+	timed bool // a time is set by which something has to come; of the one that reads
 }
 
 const (
 	handshakeTimeout = 10 * time.Second
-	// writeTimeout is for how long an answer may move nothing. A goroutine waits
-	// meanwhile, and holds an answer.
-	writeTimeout = 30 * time.Second
 	// drainRead is for how long a stream still reads when the server stops.
 	drainRead = 100 * time.Millisecond
-	// A value that is half received moves fewer than partialBytes in partialWait in vain:
-	// it makes room where all of them together take more memory than they may.
-	partialWait  = 10 * time.Second
-	partialBytes = 64 << 10
 	// streamRead is how much is read at once of a client that says much, and streamIdle
 	// of one that does not.
 	streamRead = 16 << 10
@@ -74,9 +65,9 @@ const (
 
 // start serves an admitted connection.
 func (ss *streams) start(srv *Server, c net.Conn, mode TLSMode) {
-	s := &stream{srv: srv, conn: c, socket: c, poked: make(chan struct{}, 1), end: make(chan struct{})}
-	if mode != TLSOff {
-		s.conn = tls.Server(c, srv.certs.config(mode))
+	s := &stream{srv: srv, socket: &meteredConn{Conn: c}, poked: make(chan struct{}, 1), end: make(chan struct{})}
+	if s.conn = s.socket; mode != TLSOff {
+		s.conn = tls.Server(s.socket, srv.certs.config(mode))
 	}
 	ss.mu.Lock()
 	if ss.draining {
@@ -154,8 +145,12 @@ func (s *stream) run() {
 	s.mu.Lock()
 	s.session.Close()
 	s.out.Release(s.srv.store)
+	s.out.Bytes, s.input = nil, 0
 	s.account()
 	s.mu.Unlock()
+	if s.holds.cut.Load() {
+		s.ending = endedByError
+	}
 }
 
 // tell sends what the session says unasked, until s.end.
@@ -172,20 +167,12 @@ func (s *stream) tell() {
 	}
 }
 
-// account brings the server's total of half received values up to date. mu is held.
-func (s *stream) account() {
-	if now := int64(s.session.receiving()); now != s.partial {
-		s.srv.conns.partial.Add(now - s.partial)
-		s.partial = now
-	}
-}
-
 func (s *stream) handshake() bool {
 	encrypted, ok := s.conn.(*tls.Conn)
 	if !ok {
 		return true
 	}
-	_ = s.socket.SetDeadline(time.Now().Add(handshakeTimeout))
+	s.setDeadline(s.socket.SetDeadline, handshakeTimeout)
 	if err := encrypted.HandshakeContext(context.Background()); err != nil { // the deadline bounds it
 		s.srv.conns.handshakeErrors.Add(1)
 		return false
@@ -193,8 +180,24 @@ func (s *stream) handshake() bool {
 	if !encrypted.ConnectionState().DidResume {
 		s.srv.conns.tlsSessions.Add(1)
 	}
-	_ = s.socket.SetDeadline(time.Time{})
+	s.setDeadline(s.socket.SetDeadline, 0)
 	return true
+}
+
+// setDeadline sets until when something is to be done, for ever if within is 0. When the
+// server stops, that says until when.
+func (s *stream) setDeadline(set func(time.Time) error, within time.Duration) {
+	ss := &s.srv.streams
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.draining {
+		return
+	}
+	var t time.Time
+	if within > 0 {
+		t = time.Now().Add(within)
+	}
+	_ = set(t) // fails only if it is closed, which the next one to use it will see
 }
 
 // read reads and answers until the client or the session ends the connection.
@@ -206,86 +209,48 @@ func (s *stream) read() {
 		if len(body) > 0 {
 			into = body
 		}
-		if err := s.awaitRead(); err != nil {
-			return
-		}
+		s.awaitRead()
 		n, err := s.conn.Read(into)
 		if n > 0 {
 			s.seen.Store(int64(time.Since(s.srv.started)))
-		}
-		if n > 0 && len(body) > 0 {
-			s.mu.Lock()
-			s.session.Filled(n)
-			s.mu.Unlock()
-		} else {
-			in = in[:len(in)+n]
-		}
-		s.moved += n
-		if n > 0 {
+			if len(body) > 0 {
+				s.mu.Lock()
+				s.session.Filled(n)
+				s.mu.Unlock()
+			} else {
+				in = in[:len(in)+n]
+			}
 			taken, aerr := s.answer(in)
 			in = in[:copy(in, in[taken:])]
-			if aerr != nil || len(in) > inputBound {
+			switch {
+			case errors.Is(aerr, errSessionEnded):
+				return
+			case aerr != nil || len(in) > inputBound:
+				s.ending = endedByError
+				_ = s.socket.Close() // without a goodbye, for which there may be no room
 				return
 			}
 			if len(in) == cap(in) {
 				in = slices.Grow(in, streamRead)
-			} else if len(in) == 0 && n < streamIdle && cap(in) > streamIdle {
+				s.room(cap(in))
+			} else if len(in) == 0 && cap(in) > streamIdle && (n < streamIdle || cap(in) > 2*streamRead) {
 				in = make([]byte, 0, streamIdle)
+				s.room(cap(in))
 			}
 		}
-		if s.inVain() {
-			s.srv.conns.slowCuts.Add(1)
-			s.ending = endedByError
-			return
-		}
-		if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && s.mayWait()) {
+		if err != nil {
 			s.countReadError(err)
 			return
 		}
 	}
 }
 
-// half reports whether a value is half received.
-func (s *stream) half() bool {
+// room says how much room there is for what is read.
+func (s *stream) room(n int) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.partial > 0
-}
-
-func (s *stream) watching() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.session.Watching()
-}
-
-// inVain reports whether a half received value keeps memory that others need, and hardly
-// comes.
-func (s *stream) inVain() bool {
-	if !s.half() {
-		s.since = time.Time{}
-		return false
-	}
-	now := time.Now()
-	if s.since.IsZero() {
-		s.since, s.moved = now, 0
-		return false
-	}
-	if now.Sub(s.since) < partialWait {
-		return false
-	}
-	slow := s.moved < partialBytes
-	s.since, s.moved = now, 0
-	return slow && s.srv.conns.partial.Load() > s.srv.options.Memory/8
-}
-
-// mayWait reports whether a read that took too long is to be tried again: it was a half
-// received value's time that was over, and not the connection's.
-func (s *stream) mayWait() bool {
-	if s.srv.streams.stopped() || !s.half() {
-		return false
-	}
-	idle := s.srv.options.IdleTimeout
-	return idle == 0 || time.Since(s.srv.started)-time.Duration(s.seen.Load()) < idle
+	s.input = n
+	s.account()
+	s.mu.Unlock()
 }
 
 // body is where the session wants what comes next.
@@ -299,27 +264,21 @@ func (s *stream) body(have int) []byte {
 }
 
 // awaitRead sets the time by which something has to come.
-func (s *stream) awaitRead() error {
+func (s *stream) awaitRead() {
 	wait := s.srv.options.IdleTimeout
 	if wait > 0 && s.watching() {
 		wait = 0
 	}
-	if s.half() && (wait == 0 || wait > partialWait) {
-		wait = partialWait
+	if wait > 0 || s.timed {
+		s.timed = wait > 0
+		s.setDeadline(s.socket.SetReadDeadline, wait)
 	}
-	if wait == 0 && !s.timed {
-		return nil
-	}
-	ss := &s.srv.streams
-	ss.mu.Lock() // drain sets it otherwise
-	defer ss.mu.Unlock()
-	if ss.draining {
-		return nil
-	}
-	if s.timed = wait > 0; !s.timed {
-		return s.socket.SetReadDeadline(time.Time{})
-	}
-	return s.socket.SetReadDeadline(time.Now().Add(wait))
+}
+
+func (s *stream) watching() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session.Watching()
 }
 
 func (s *stream) countReadError(err error) {
@@ -351,6 +310,7 @@ func (s *stream) answer(in []byte) (taken int, err error) {
 		taken += s.session.Consume(in[taken:], &s.out)
 		full := s.out.Full()
 		if s.out.Len() > 0 {
+			s.account()
 			err := s.send()
 			s.out.Release(s.srv.store)
 			if cap(s.out.Bytes) > streamRead {
@@ -371,11 +331,6 @@ func (s *stream) answer(in []byte) (taken int, err error) {
 
 // send writes what is in out, which the caller guards.
 func (s *stream) send() error {
-	if !s.srv.streams.stopped() {
-		if err := s.socket.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return err
-		}
-	}
 	at := 0
 	for _, p := range s.out.pins {
 		if p.at > at {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -25,7 +26,7 @@ type authority struct {
 }
 
 // newAuthority writes a certificate of that name, and its key, into a folder.
-func newAuthority(t *testing.T, dir, name string) authority {
+func newAuthority(t testing.TB, dir, name string) authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -61,7 +62,7 @@ func newAuthority(t *testing.T, dir, name string) authority {
 	return a
 }
 
-func (r *running) dialTLS(t *testing.T, c *tls.Config) (*client, error) {
+func (r *running) dialTLS(t testing.TB, c *tls.Config) (*client, error) {
 	t.Helper()
 	conn, err := tls.Dial("tcp", r.addr, c)
 	if err != nil {
@@ -111,6 +112,47 @@ func TestStoppingAnswersWhatWasReceivedOverTLS(t *testing.T) {
 	c.say("mn\r\nmn\r\n")
 	r.stop()
 	c.hearsEnd("MN\r\nMN\r\n")
+}
+
+// gatedConn is a client's connection whose second write, which ends a handshake, waits.
+type gatedConn struct {
+	net.Conn
+	writes atomic.Int32
+	open   func()
+}
+
+func (c *gatedConn) Write(b []byte) (int, error) {
+	if c.writes.Add(1) == 2 {
+		c.open()
+	}
+	return c.Conn.Write(b)
+}
+
+func TestStoppingWaitsForNobodyWhoseHandshakeEndsMeanwhile(t *testing.T) {
+	r := startTLS(t, Options{})
+	plain, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan struct{})
+	c := tls.Client(&gatedConn{Conn: plain, open: func() {
+		go func() {
+			defer close(stopped)
+			r.stop()
+		}()
+		eventually(t, "the server stops", r.streams.stopped)
+	}}, r.tls)
+	defer c.Close()
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-stopped:
+	case <-time.After(r.options.DrainTimeout + 5*time.Second):
+		t.Error("the server waits for a client that says nothing")
+		_ = c.Close()
+		<-stopped
+	}
 }
 
 func TestWatchersHearWithoutAskingOverTLS(t *testing.T) {

@@ -31,8 +31,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // running is a server at work for a test.
 type running struct {
 	*Server
-	addr string // of its first listener
-	stop func() // and wait; may be called again
+	addr string      // of its first listener
+	tls  *tls.Config // of clients that dial, if they are to encrypt
+	stop func()      // and wait; may be called again
 }
 
 // startServer serves with options until the test ends. Without endpoints it listens on a
@@ -88,11 +89,34 @@ type client struct {
 func (r *running) dial(t testing.TB) *client {
 	t.Helper()
 	network := r.Addrs()[0].Network()
+	if r.tls != nil {
+		c, err := r.dialTLS(t, r.tls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
 	c, err := net.Dial(network, r.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return newClient(t, c)
+}
+
+// overEach has a test served by event loops, and by a goroutine for each connection.
+func overEach(t *testing.T, o Options, test func(t *testing.T, r *running)) {
+	t.Run("plain", func(t *testing.T) { test(t, startServer(t, o)) })
+	t.Run("TLS", func(t *testing.T) { test(t, startTLS(t, o)) })
+}
+
+// startTLS serves with options, and has those who dial encrypt.
+func startTLS(t testing.TB, o Options) *running {
+	t.Helper()
+	a := newAuthority(t, t.TempDir(), "first")
+	o.Endpoints, o.TLS = tlsEndpoint(TLSDefault), TLSOptions{Chain: a.chain, Key: a.key}
+	r := startServer(t, o)
+	r.tls = &tls.Config{RootCAs: a.pool, ServerName: "127.0.0.1"}
+	return r
 }
 
 func newClient(t testing.TB, c net.Conn) *client {
