@@ -75,11 +75,7 @@ type latency struct {
 
 // newLatency starts a database and a cache. The caller closes them.
 func newLatency(ctx context.Context, w *workbench, k servers.Kind) (_ *latency, err error) {
-	start := servers.StartMySQL
-	if k == servers.KindMariaDB {
-		start = servers.StartMariaDB
-	}
-	d, err := start(ctx, servers.Config{})
+	d, err := servers.StartDatabase(ctx, k, servers.Config{})
 	if err != nil {
 		return nil, err
 	}

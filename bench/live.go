@@ -99,11 +99,7 @@ func flavorOf(k servers.Kind) binlog.Flavor {
 // among its own, which is quicker by far than committing as much. It is the last
 // but one, and the caller closes the server.
 func serverWithLog(ctx context.Context, w *workbench, k servers.Kind, write func(path string, c binlogtest.Config) error) (_ *servers.Database, file string, err error) {
-	start := servers.StartMySQL
-	if k == servers.KindMariaDB {
-		start = servers.StartMariaDB
-	}
-	d, err := start(ctx, servers.Config{})
+	d, err := servers.StartDatabase(ctx, k, servers.Config{})
 	if err != nil {
 		return nil, "", err
 	}

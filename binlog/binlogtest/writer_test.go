@@ -161,19 +161,14 @@ func TestServersApplyTheLog(t *testing.T) {
 	configs(t, func(t *testing.T, c binlogtest.Config) {
 		path, _ := logFile(t, c)
 		out := binlogTool(t, c.Flavor, path)
-		d := servers.MySQL
-		program := "mysql"
-		if c.Flavor == binlog.MariaDB {
-			d, program = servers.MariaDB, "mariadb"
-		}
-		server := d(t, servers.Config{})
-		cmd, err := servers.Command(t.Context(), kindOf(c.Flavor), program, "--no-defaults", "--user=root", "--socket="+server.Socket())
+		server := servers.Start(t, kindOf(c.Flavor), servers.Config{})
+		cmd, err := servers.Command(t.Context(), server.Kind(), server.Kind().Name(), "--no-defaults", "--user=root", "--socket="+server.Socket())
 		if err != nil {
 			t.Fatal(err)
 		}
 		cmd.Stdin = strings.NewReader(out)
 		if said, err := cmd.CombinedOutput(); err != nil || len(said) > 0 {
-			t.Fatalf("%s: %v: %s", program, err, said)
+			t.Fatalf("%s: %v: %s", server.Kind().Name(), err, said)
 		}
 		var rows, bytes int
 		if err := server.DB().QueryRow("SELECT COUNT(*), SUM(LENGTH(v)) FROM test.t").Scan(&rows, &bytes); err != nil {

@@ -40,11 +40,7 @@ func TestTextIsConvertedAsServersDo(t *testing.T) {
 	for _, kind := range []servers.Kind{servers.KindMySQL, servers.KindMariaDB} {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
-			start := servers.MySQL
-			if kind == servers.KindMariaDB {
-				start = servers.MariaDB
-			}
-			d := start(t, servers.Config{})
+			d := servers.Start(t, kind, servers.Config{})
 			c, err := d.DB().Conn(t.Context())
 			if err != nil {
 				t.Fatal(err)

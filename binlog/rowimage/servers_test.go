@@ -428,11 +428,7 @@ func TestValuesAreThoseThatSelectShows(t *testing.T) {
 	for _, kind := range []servers.Kind{servers.KindMySQL, servers.KindMariaDB} {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
-			start := servers.MySQL
-			if kind == servers.KindMariaDB {
-				start = servers.MariaDB
-			}
-			d := start(t, servers.Config{})
+			d := servers.Start(t, kind, servers.Config{})
 			for i, m := range modes(kind) {
 				t.Run(m.name, func(t *testing.T) { testMode(t, d, kind, m, fmt.Sprintf("mode%d", i)) })
 			}

@@ -124,11 +124,7 @@ func (d *demo) startDatabase(ctx context.Context) (*servers.Database, error) {
 			reasons = append(reasons, fmt.Errorf("%s is not installed", k))
 			continue
 		}
-		start := servers.StartMySQL
-		if k == servers.KindMariaDB {
-			start = servers.StartMariaDB
-		}
-		db, err := start(ctx, servers.Config{})
+		db, err := servers.StartDatabase(ctx, k, servers.Config{})
 		if err == nil {
 			return db, nil
 		}

@@ -66,8 +66,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	var stages []*stage
-	for _, start := range []func(context.Context, servers.Config) (*servers.Database, error){servers.StartMySQL, servers.StartMariaDB} {
-		db, err := start(ctx, servers.Config{})
+	for _, k := range []servers.Kind{servers.KindMySQL, servers.KindMariaDB} {
+		db, err := servers.StartDatabase(ctx, k, servers.Config{})
 		if err != nil {
 			return err
 		}

@@ -148,7 +148,7 @@ func (s *stage) watch(cmd *exec.Cmd) (sent []statement, said string, err error) 
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
-	cmd.Env = append(cmd.Env, fmt.Sprintf("RECIPE_PORT=%d", r.port()), "RECIPE_SERVER="+strings.ToLower(s.Kind().String()))
+	cmd.Env = append(cmd.Env, fmt.Sprintf("RECIPE_PORT=%d", r.port()), "RECIPE_SERVER="+s.Kind().Name())
 	cmd.WaitDelay = 10 * time.Second
 	err = cmd.Run()
 	sent, broken := r.close()

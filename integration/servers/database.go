@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -37,20 +38,30 @@ type Database struct {
 	serverID uint32  // as configured
 	ready    *sql.DB // asks over the socket whether the server answers
 	db       *sql.DB // for everybody
+
+	poolsMu sync.Mutex
+	pools   []pool // those of In; guarded by poolsMu
+}
+
+// pool keeps so many connections while nobody uses them.
+type pool struct {
+	*sql.DB
+	idle int
 }
 
 // StartMySQL starts a MySQL and returns when it answers. Where MySQL is not
 // installed the error is a [*MissingError]. The caller closes it.
 func StartMySQL(ctx context.Context, c Config) (*Database, error) {
-	return startDatabase(ctx, KindMySQL, c)
+	return StartDatabase(ctx, KindMySQL, c)
 }
 
 // StartMariaDB is StartMySQL for MariaDB.
 func StartMariaDB(ctx context.Context, c Config) (*Database, error) {
-	return startDatabase(ctx, KindMariaDB, c)
+	return StartDatabase(ctx, KindMariaDB, c)
 }
 
-func startDatabase(ctx context.Context, k Kind, c Config) (_ *Database, err error) {
+// StartDatabase is StartMySQL or StartMariaDB, as the kind says.
+func StartDatabase(ctx context.Context, k Kind, c Config) (_ *Database, err error) {
 	from, err := template(ctx, k, io.Discard)
 	if err != nil {
 		return nil, err
@@ -81,7 +92,7 @@ func startDatabase(ctx context.Context, k Kind, c Config) (_ *Database, err erro
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	// By the socket in our own folder: on the port somebody else might answer.
-	if d.ready, err = open(driverConfig("unix", d.Socket())); err != nil {
+	if d.ready, err = open(driverConfig("unix", d.Socket(), "test")); err != nil {
 		return nil, err
 	}
 	d.ready.SetMaxIdleConns(0) // no connection of ours stays behind
@@ -91,11 +102,17 @@ func startDatabase(ctx context.Context, k Kind, c Config) (_ *Database, err erro
 			d.db.SetMaxIdleConns(0)
 			d.db.SetMaxIdleConns(idleConns)
 		}
+		d.poolsMu.Lock()
+		defer d.poolsMu.Unlock()
+		for _, p := range d.pools {
+			p.SetMaxIdleConns(0)
+			p.SetMaxIdleConns(p.idle)
+		}
 	}
 	if err := d.start(ctx); err != nil {
 		return nil, err
 	}
-	if d.db, err = open(driverConfig("tcp", d.Addr())); err != nil {
+	if d.db, err = open(driverConfig("tcp", d.Addr(), "test")); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -110,10 +127,10 @@ func open(c *mysql.Config) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-// driverConfig is a connection as root by the given way.
-func driverConfig(network, addr string) *mysql.Config {
+// driverConfig is a connection as root by the given way, in a database.
+func driverConfig(network, addr, database string) *mysql.Config {
 	c := mysql.NewConfig()
-	c.User, c.Net, c.Addr, c.DBName, c.MultiStatements = "root", network, addr, "test", true
+	c.User, c.Net, c.Addr, c.DBName, c.MultiStatements = "root", network, addr, database, true
 	// The driver's remarks about broken connections: breaking them is what tests do.
 	c.Logger = &mysql.NopLogger{}
 	return c
@@ -164,15 +181,26 @@ const idleConns = 2
 // several statements. It lives through restarts. Close closes it.
 func (d *Database) DB() *sql.DB { return d.db }
 
+// In is a pool like DB in another database, which must be there, that keeps so many
+// connections while nobody uses them. Who asks may close it sooner than Close does.
+func (d *Database) In(database string, idle int) (*sql.DB, error) {
+	db, err := open(driverConfig("tcp", d.Addr(), database))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxIdleConns(idle)
+	d.poolsMu.Lock()
+	defer d.poolsMu.Unlock()
+	d.pools = append(d.pools, pool{db, idle})
+	return db, nil
+}
+
 // DSN is how github.com/go-sql-driver/mysql reaches what DB reaches.
-func (d *Database) DSN() string { return driverConfig("tcp", d.Addr()).FormatDSN() }
+func (d *Database) DSN() string { return driverConfig("tcp", d.Addr(), "test").FormatDSN() }
 
 // URL is the database as mcsqueal's configuration names a source.
 func (d *Database) URL() string {
-	if d.kind == KindMariaDB {
-		return "mariadb://root@" + d.Addr()
-	}
-	return "mysql://root@" + d.Addr()
+	return d.kind.Name() + "://root@" + d.Addr()
 }
 
 // Socket is the path of the Unix socket.
@@ -203,10 +231,15 @@ func (d *Database) LogFiles() ([]string, error) {
 	return files, nil
 }
 
-// Close closes DB, kills the server and removes its scratch folder with all data.
+// Close closes DB and what In gave, kills the server and removes its scratch folder with all data.
 // It may be called again, and then does nothing.
 func (d *Database) Close() error {
 	var failed []error
+	d.poolsMu.Lock()
+	defer d.poolsMu.Unlock()
+	for _, p := range d.pools {
+		failed = append(failed, p.Close())
+	}
 	for _, db := range []*sql.DB{d.ready, d.db} {
 		if db != nil {
 			failed = append(failed, db.Close())

@@ -65,19 +65,6 @@ func setAndGet(t *testing.T, m *servers.Memcached, key string) {
 	}
 }
 
-func items(t *testing.T, m *servers.Memcached) int {
-	t.Helper()
-	stats, err := m.Stats(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(stats["curr_items"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false

@@ -44,6 +44,9 @@ func (k Kind) String() string {
 	return kinds[k].name
 }
 
+// Name is the kind as URLs and names of tests have it: "mysql", "mariadb".
+func (k Kind) Name() string { return strings.ToLower(k.String()) }
+
 // root is a folder that holds programs of one Debian suite with everything they
 // link to, down to the C library, so that they run on whatever this system is.
 type root struct {

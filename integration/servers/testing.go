@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"strconv"
 	"testing"
 )
 
@@ -24,13 +25,19 @@ func Need(tb testing.TB, want ...Kind) {
 // test fails, it logs what the server said.
 func MySQL(tb testing.TB, c Config) *Database {
 	tb.Helper()
-	return with(tb, KindMySQL, func(ctx context.Context) (*Database, error) { return StartMySQL(ctx, c) })
+	return Start(tb, KindMySQL, c)
 }
 
 // MariaDB is MySQL for MariaDB.
 func MariaDB(tb testing.TB, c Config) *Database {
 	tb.Helper()
-	return with(tb, KindMariaDB, func(ctx context.Context) (*Database, error) { return StartMariaDB(ctx, c) })
+	return Start(tb, KindMariaDB, c)
+}
+
+// Start is MySQL or MariaDB, as the kind says.
+func Start(tb testing.TB, k Kind, c Config) *Database {
+	tb.Helper()
+	return with(tb, k, func(ctx context.Context) (*Database, error) { return StartDatabase(ctx, k, c) })
 }
 
 // Memcache starts a memcached for a test, as MySQL does a MySQL.
@@ -54,6 +61,19 @@ func Proxy(tb testing.TB, c ProxyConfig) *Memcached {
 func Mccache(tb testing.TB, c MccacheConfig) *Memcached {
 	tb.Helper()
 	return kept(tb, func(ctx context.Context) (*Memcached, error) { return StartMccache(ctx, c) })
+}
+
+// Stat is one of the counters that Stats gives.
+func (m *Memcached) Stat(tb testing.TB, counter string) (n int) {
+	tb.Helper()
+	stats, err := m.Stats(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if n, err = strconv.Atoi(stats[counter]); err != nil {
+		tb.Fatalf("%s: counter %s: %v", m, counter, err)
+	}
+	return n
 }
 
 // Each runs a subtest "mysql" on a MySQL and a subtest "mariadb" on a MariaDB, each

@@ -37,7 +37,7 @@ func seed(t *testing.T) uint64 {
 func TestNothingIsLostWhateverHappens(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []servers.Kind{servers.KindMySQL, servers.KindMariaDB} {
-		t.Run(strings.ToLower(kind.String()), func(t *testing.T) {
+		t.Run(kind.Name(), func(t *testing.T) {
 			t.Parallel()
 			r := run(t, short(t, kind, seed(t)))
 			if !r.intact() {

@@ -138,14 +138,10 @@ func startDatabase(ctx context.Context, kind servers.Kind, s settings) (*servers
 	c := servers.Config{Args: []string{
 		"--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--max-binlog-size=" + s.binlog,
 	}}
-	start := servers.StartMySQL
-	if kind == servers.KindMariaDB {
-		start = servers.StartMariaDB
-		if s.compressed {
-			c.Args = append(c.Args, "--log-bin-compress=ON", "--log-bin-compress-min-len=64")
-		}
+	if kind == servers.KindMariaDB && s.compressed {
+		c.Args = append(c.Args, "--log-bin-compress=ON", "--log-bin-compress-min-len=64")
 	}
-	db, err := start(ctx, c)
+	db, err := servers.StartDatabase(ctx, kind, c)
 	if err != nil {
 		return nil, err
 	}
