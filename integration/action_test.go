@@ -10,18 +10,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // say sends one command to a cache and gives the first line of its answer.
 func say(t *testing.T, address, command string) string {
 	t.Helper()
-	conn, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", address)
+	conn, err := (&net.Dialer{Timeout: harness.Patience}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := fmt.Fprintf(conn, "%s\r\n", command); err != nil {
@@ -37,7 +38,7 @@ func say(t *testing.T, address, command string) string {
 // fake is a cache that answers each line as it is told to, and notes all of them.
 type fake struct {
 	answer func(verb string) string
-	heard  transcript
+	heard  harness.Transcript
 }
 
 // listen serves at an address, until the test ends.
@@ -91,42 +92,42 @@ var marked = regexp.MustCompile(`^HD t(30|[12]?[0-9])( W)? X|^HD t(30|[12]?[0-9]
 
 func TestActionStaleMarksValuesAndKeepsThem(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t) // the source has no part in it
-	today, old, behind := newCache(t), patiently(servers.Memcache(t, servers.MemcachedConfig{Old: true})), newCache(t)
-	caches := map[string]*servers.Memcached{"today": today, "old": old, "proxy": behind}
+	db := harness.MySQL(t) // the source has no part in it
+	today, old, behind := harness.NewCache(t), harness.AsCache(servers.Memcache(t, servers.MemcachedConfig{Old: true})), harness.NewCache(t)
+	caches := map[string]*harness.Cache{"today": today, "old": old, "proxy": behind}
 	lines := []string{
 		"clusters:",
 		fmt.Sprintf("  - {name: today, servers: [%s], action: 'stale:30s'}", today.Addr()),
 		fmt.Sprintf("  - {name: old, servers: [%s], action: 'stale:30s', protocol: meta}", old.Addr()),
 		fmt.Sprintf("  - {name: proxy, routers: [%s], action: 'stale:30s'}", newProxy(t, behind).Addr()),
 	}
-	daemon := configure(t, db.url(), lines...).daemon(t)
-	daemon.saysTimes(t, len(caches), "readers that use plain get on stock memcached still see the old value")
-	s := db.session(t)
-	key, kept := db.key("k"), db.key("kept")
+	daemon := harness.Configure(t, db.SourceURL(), lines...).Daemon(t)
+	daemon.SaysTimes(t, len(caches), "readers that use plain get on stock memcached still see the old value")
+	s := db.Session(t)
+	key, kept := db.Key("k"), db.Key("kept")
 	for _, m := range caches {
-		fill(t, m, key, kept)
+		m.Fill(t, key, kept)
 	}
-	s.commit(t, key)
+	s.Commit(t, key)
 	for name, m := range caches {
 		var said string
-		await(t, func() string { return fmt.Sprintf("the value in %s is marked; it says %q", name, said) }, func() bool {
+		harness.Await(t, func() string { return fmt.Sprintf("the value in %s is marked; it says %q", name, said) }, func() bool {
 			said = say(t, m.Addr(), "mg "+key+" t")
 			return marked.MatchString(said)
 		})
-		mustBeThere(t, m, key, kept) // for plain readers
+		m.MustHave(t, key, kept) // for plain readers
 		if said := say(t, m.Addr(), "mg "+kept+" t"); said != "HD t-1" {
 			t.Errorf("%s says %q of a neighbour", name, said)
 		}
 	}
-	daemon.stop(t)
+	daemon.Stop(t)
 }
 
 // What a server does not do is found out before anything is sent to it.
 func TestActionThatIsNotHonouredIsRefusedAtTheStart(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t) // the source has no part in it
-	today, old := newCache(t), patiently(servers.Memcache(t, servers.MemcachedConfig{Old: true}))
+	db := harness.MySQL(t) // the source has no part in it
+	today, old := harness.NewCache(t), harness.AsCache(servers.Memcache(t, servers.MemcachedConfig{Old: true}))
 	text := &fake{answer: textOnly}
 	for _, c := range []struct {
 		name, targets, action, protocol string
@@ -140,14 +141,14 @@ func TestActionThatIsNotHonouredIsRefusedAtTheStart(t *testing.T) {
 		{"hold-off, one of several", "servers: [" + today.Addr() + ", 127.0.0.1:1]", "holdoff:2s", "auto", []string{"cluster east: action holdoff:2s", today.Addr()}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := configure(t, db.url(), "clusters:", fmt.Sprintf("  - {name: east, %s, action: '%s', protocol: %s}", c.targets, c.action, c.protocol))
-			mcsqueal(t, "run", "--config", cfg.path).failed(t, 2, c.parts...)
-			cfg.replay(t, "--from", "now").failed(t, 2, c.parts...)
+			cfg := harness.Configure(t, db.SourceURL(), "clusters:", fmt.Sprintf("  - {name: east, %s, action: '%s', protocol: %s}", c.targets, c.action, c.protocol))
+			harness.Mcsqueal(t, "run", "--config", cfg.Path).MustEnd(t, 2, c.parts...)
+			cfg.Replay(t, "--from", "now").MustEnd(t, 2, c.parts...)
 		})
 	}
 	// A probe leaves nothing behind.
-	for _, m := range []*servers.Memcached{today, old} {
-		if n := number(t, m, "curr_items"); n != 0 {
+	for _, m := range []*harness.Cache{today, old} {
+		if n := m.Stat(t, "curr_items"); n != 0 {
 			t.Errorf("%s has %d items", m, n)
 		}
 	}
@@ -155,7 +156,7 @@ func TestActionThatIsNotHonouredIsRefusedAtTheStart(t *testing.T) {
 
 func TestActionHoldoffIsSentToWhoHonoursIt(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t) // the source has no part in it
+	db := harness.MySQL(t) // the source has no part in it
 	cache := &fake{answer: func(verb string) string {
 		switch verb {
 		case "set":
@@ -167,20 +168,20 @@ func TestActionHoldoffIsSentToWhoHonoursIt(t *testing.T) {
 		}
 		return textOnly(verb)
 	}}
-	daemon := configure(t, db.url(), "clusters:",
-		fmt.Sprintf("  - {name: east, servers: [%s], action: 'holdoff:2s', protocol: text}", cache.listen(t, "127.0.0.1:0"))).daemon(t)
-	s := db.session(t)
-	s.commit(t, db.key("k"))
-	await(t, "the key is held off", func() bool { return strings.Contains(cache.heard.String(), "delete "+db.key("k")+" 2\n") })
-	daemon.stop(t)
+	daemon := harness.Configure(t, db.SourceURL(), "clusters:",
+		fmt.Sprintf("  - {name: east, servers: [%s], action: 'holdoff:2s', protocol: text}", cache.listen(t, "127.0.0.1:0"))).Daemon(t)
+	s := db.Session(t)
+	s.Commit(t, db.Key("k"))
+	harness.Await(t, "the key is held off", func() bool { return strings.Contains(cache.heard.String(), "delete "+db.Key("k")+" 2\n") })
+	daemon.Stop(t)
 }
 
 // A cache that is away at the start is probed when it has come, before anything is sent
 // to it.
 func TestCacheThatIsAwayAtTheStartIsProbedLater(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t) // the source has no part in it
-	m := newCache(t)
+	db := harness.MySQL(t) // the source has no part in it
+	m := harness.NewCache(t)
 	away := (&fake{answer: textOnly})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -191,26 +192,26 @@ func TestCacheThatIsAwayAtTheStartIsProbedLater(t *testing.T) {
 	if err := m.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	daemon := configure(t, db.url(), "clusters:",
+	daemon := harness.Configure(t, db.SourceURL(), "clusters:",
 		fmt.Sprintf("  - {name: east, servers: [%s], action: 'stale:30s'}", m.Addr()),
-		fmt.Sprintf("  - {name: west, servers: [%s], action: 'stale:30s'}", address)).daemon(t)
-	daemon.saysTimes(t, 2, "the action cannot be tried now; it is before anything is sent")
+		fmt.Sprintf("  - {name: west, servers: [%s], action: 'stale:30s'}", address)).Daemon(t)
+	daemon.SaysTimes(t, 2, "the action cannot be tried now; it is before anything is sent")
 	if err := m.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	away.listen(t, address)
-	s := db.session(t)
-	key := db.key("k")
-	fill(t, m, key)
-	s.commit(t, key)
+	s := db.Session(t)
+	key := db.Key("k")
+	m.Fill(t, key)
+	s.Commit(t, key)
 	var said string
-	await(t, func() string { return fmt.Sprintf("the value is marked; it says %q", said) }, func() bool {
+	harness.Await(t, func() string { return fmt.Sprintf("the value is marked; it says %q", said) }, func() bool {
 		said = say(t, m.Addr(), "mg "+key+" t")
 		return marked.MatchString(said)
 	})
-	daemon.says(t, "nothing is sent there, since the action is not honoured.* cluster=west .*needs the meta protocol")
+	daemon.Says(t, "nothing is sent there, since the action is not honoured.* cluster=west .*needs the meta protocol")
 	if heard := away.heard.String(); !strings.Contains(heard, "mcsqueal:probe:") || strings.Contains(heard, key) {
 		t.Errorf("a server that does not honour the action has heard %q", heard)
 	}
-	daemon.stop(t)
+	daemon.Stop(t)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -55,92 +56,92 @@ func fillUp(t *testing.T, dir string) (ballast string) {
 // comes again after a restart; once there is room, saving goes on by itself.
 func TestFullDiskUnderTheCheckpointLosesNothing(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
 		disk := tinyDisk(t, 64<<10)
-		m := newCache(t)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		cfg.stateDir = filepath.Join(disk, "state")
-		cfg.write(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s := db.session(t)
-		s.settle(t, m)
-		saved := func() position { c, _ := cfg.checkpoint(t); return c.Clusters["east"] }
-		await(t, "the checkpoint is where the log is", func() bool {
-			_, offset := s.place(t)
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		cfg.StateDir = filepath.Join(disk, "state")
+		cfg.Write(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s := db.Session(t)
+		s.Settle(t, m)
+		saved := func() harness.Place { c, _ := cfg.Checkpoint(t); return c.Clusters["east"] }
+		harness.Await(t, "the checkpoint is where the log is", func() bool {
+			_, offset := s.Place(t)
 			return saved().Offset == offset
 		})
 		before := saved()
 		ballast := fillUp(t, disk)
-		keys := db.numbered("full", 50)
-		fill(t, m, keys...)
+		keys := db.Numbered("full", 50)
+		m.Fill(t, keys...)
 		for _, key := range keys {
-			s.commit(t, key)
+			s.Commit(t, key)
 		}
-		awaitGone(t, m, keys...)
-		daemon.says(t, `level=ERROR msg="the checkpoint cannot be saved; delivery goes on, and a restart would repeat.*no space left on device; make room on its disk`)
+		m.AwaitGone(t, keys...)
+		daemon.Says(t, `level=ERROR msg="the checkpoint cannot be saved; delivery goes on, and a restart would repeat.*no space left on device; make room on its disk`)
 		if at := saved(); at.Offset != before.Offset {
 			t.Errorf("the checkpoint is at %+v, and could not be saved since %+v", at, before)
 		}
-		must(t, cfg.check(t), "state_dir", "state_dir", "fail", "no space left on device", "")
+		must(t, check(t, cfg), "state_dir", "state_dir", "fail", "no space left on device", "")
 		// What was not saved comes again.
-		daemon.kill(t)
-		fill(t, m, keys...)
-		p := mcsqueal(t, "run", "--config", cfg.path)
-		p.failed(t, 1, "no space left on device", "make room")
+		daemon.Kill(t)
+		m.Fill(t, keys...)
+		p := harness.Mcsqueal(t, "run", "--config", cfg.Path)
+		p.MustEnd(t, 1, "no space left on device", "make room")
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
 		}
-		daemon = cfg.daemon(t)
-		awaitGone(t, m, keys...)
-		await(t, "the checkpoint moves on", func() bool { return saved().Offset > before.Offset })
+		daemon = cfg.Daemon(t)
+		m.AwaitGone(t, keys...)
+		harness.Await(t, "the checkpoint moves on", func() bool { return saved().Offset > before.Offset })
 		// Full at the end: that is said, and the exit status tells.
 		fillUp(t, disk)
-		last := db.key("last")
-		fill(t, m, last)
-		s.commit(t, last)
-		awaitGone(t, m, last)
-		daemon.says(t, "the checkpoint cannot be saved")
-		daemon.signal(t, syscall.SIGTERM)
-		daemon.failed(t, 1, "save checkpoint", "no space left on device")
+		last := db.Key("last")
+		m.Fill(t, last)
+		s.Commit(t, last)
+		m.AwaitGone(t, last)
+		daemon.Says(t, "the checkpoint cannot be saved")
+		daemon.Signal(t, syscall.SIGTERM)
+		daemon.MustEnd(t, 1, "save checkpoint", "no space left on device")
 	})
 }
 
 // The keys of a prepared transaction that cannot be kept are not passed over.
 func TestFullDiskUnderAPreparedTransactionLosesNothing(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		disk := tinyDisk(t, 64<<10)
-		m := newCache(t)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		cfg.stateDir = filepath.Join(disk, "state")
-		cfg.write(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s := db.session(t)
-		s.settle(t, m)
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		cfg.StateDir = filepath.Join(disk, "state")
+		cfg.Write(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s := db.Session(t)
+		s.Settle(t, m)
 		ballast := fillUp(t, disk)
-		keys := db.numbered("prepared", 500)
-		fill(t, m, keys...)
-		s.exec(t, "XA START 'a'")
-		s.commit(t, keys...)
-		s.exec(t, "XA END 'a'")
-		s.exec(t, "XA PREPARE 'a'")
-		daemon.failed(t, 1, "no space left on device")
-		s.exec(t, "XA COMMIT 'a'")
+		keys := db.Numbered("prepared", 500)
+		m.Fill(t, keys...)
+		s.Exec(t, "XA START 'a'")
+		s.Commit(t, keys...)
+		s.Exec(t, "XA END 'a'")
+		s.Exec(t, "XA PREPARE 'a'")
+		daemon.MustEnd(t, 1, "no space left on device")
+		s.Exec(t, "XA COMMIT 'a'")
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
 		}
-		mustBeThere(t, m, keys...)
-		daemon = cfg.daemon(t)
-		awaitGone(t, m, keys...)
-		daemon.stop(t)
+		m.MustHave(t, keys...)
+		daemon = cfg.Daemon(t)
+		m.AwaitGone(t, keys...)
+		daemon.Stop(t)
 	})
 }
 
 // A state_dir that cannot be written to is said at the start, and nothing is begun.
 func TestStateDirThatCannotBeWrittenToIsSaid(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t)
-	m := newCache(t)
+	db := harness.MySQL(t)
+	m := harness.NewCache(t)
 	dir := t.TempDir()
 	for name, make := range map[string]func(path string) error{
 		"a file in its place": func(path string) error { return os.WriteFile(path, nil, 0o600) },
@@ -162,11 +163,11 @@ func TestStateDirThatCannotBeWrittenToIsSaid(t *testing.T) {
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-			cfg.stateDir = path
-			cfg.write(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-			mcsqueal(t, "run", "--config", cfg.path).failed(t, 1, "state_dir", path, "let the user who runs mcsqueal write there, or set state_dir to another directory")
-			found := cfg.check(t)
+			cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+			cfg.StateDir = path
+			cfg.Write(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+			harness.Mcsqueal(t, "run", "--config", cfg.Path).MustEnd(t, 1, "state_dir", path, "let the user who runs mcsqueal write there, or set state_dir to another directory")
+			found := check(t, cfg)
 			must(t, found, "state_dir", "state_dir", "fail", "", "another")
 			for _, f := range found {
 				if f.Level == "fail" && f.Check != "state_dir" {
@@ -185,26 +186,26 @@ func TestStateDirThatCannotBeWrittenToIsSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = os.RemoveAll(open) })
-		cfg := &settings{path: filepath.Join(open, "mcsqueal.yaml"), stateDir: filepath.Join(open, "state")}
-		cfg.write(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		for path, mode := range map[string]os.FileMode{open: 0o755, cfg.path: 0o644} {
+		cfg := &harness.Settings{Path: filepath.Join(open, "mcsqueal.yaml"), StateDir: filepath.Join(open, "state")}
+		cfg.Write(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		for path, mode := range map[string]os.FileMode{open: 0o755, cfg.Path: 0o644} {
 			if err := os.Chmod(path, mode); err != nil {
 				t.Fatal(err)
 			}
 		}
 		nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
-		call{args: []string{"run", "--config", cfg.path}, as: nobody}.run(t).
-			failed(t, 1, "make state_dir", "permission denied", "let the user who runs mcsqueal write there")
-		p := call{args: []string{"check", "--config", cfg.path}, as: nobody}.run(t)
-		p.failed(t, 1, "keep mcsqueal from its work")
-		if !strings.Contains(p.stdout.String(), "fail  it is not there, and cannot be made: ") {
-			t.Errorf("check says\n%s", p.stdout.String())
+		harness.Call{Args: []string{"run", "--config", cfg.Path}, As: nobody}.Run(t).
+			MustEnd(t, 1, "make state_dir", "permission denied", "let the user who runs mcsqueal write there")
+		p := harness.Call{Args: []string{"check", "--config", cfg.Path}, As: nobody}.Run(t)
+		p.MustEnd(t, 1, "keep mcsqueal from its work")
+		if !strings.Contains(p.Stdout.String(), "fail  it is not there, and cannot be made: ") {
+			t.Errorf("check says\n%s", p.Stdout.String())
 		}
-		if err := os.Mkdir(cfg.stateDir, 0o755); err != nil {
+		if err := os.Mkdir(cfg.StateDir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		call{args: []string{"run", "--config", cfg.path}, as: nobody}.run(t).
-			failed(t, 1, "lock state_dir", "permission denied", "let the user who runs mcsqueal write there")
+		harness.Call{Args: []string{"run", "--config", cfg.Path}, As: nobody}.Run(t).
+			MustEnd(t, 1, "lock state_dir", "permission denied", "let the user who runs mcsqueal write there")
 	})
 }
 
@@ -212,8 +213,8 @@ func TestStateDirThatCannotBeWrittenToIsSaid(t *testing.T) {
 // connection is lost it is said, and with the right one everything comes.
 func TestPasswordThatIsWrongLaterIsSaidAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		m := newCache(t)
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
 		secret := filepath.Join(t.TempDir(), "password")
 		write := func(text string) {
 			t.Helper()
@@ -221,31 +222,31 @@ func TestPasswordThatIsWrongLaterIsSaidAndLosesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		write(password)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := call{args: []string{"run", "--config", cfg.path, "--password-file", secret}, env: []string{"MCSQUEAL_PASSWORD="}}.start(t)
-		daemon.says(t, "msg=tailing")
-		s := db.session(t)
-		s.settle(t, m)
-		s.exec(t, "ALTER USER 'mcsqueal'@'%' IDENTIFIED BY 'another'")
-		key := db.key("k")
-		fill(t, m, key)
+		write(harness.Password)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := harness.Call{Args: []string{"run", "--config", cfg.Path, "--password-file", secret}, Env: []string{"MCSQUEAL_PASSWORD="}}.Start(t)
+		daemon.Says(t, "msg=tailing")
+		s := db.Session(t)
+		s.Settle(t, m)
+		s.Exec(t, "ALTER USER 'mcsqueal'@'%' IDENTIFIED BY 'another'")
+		key := db.Key("k")
+		m.Fill(t, key)
 		if err := db.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		db.session(t).commit(t, key)
-		daemon.says(t, "the server refuses the login: is the password right.*password_file "+secret)
-		mustBeThere(t, m, key)
-		if said := daemon.stderr.String(); strings.Contains(said, password) || strings.Contains(said, "another\"") {
+		db.Session(t).Commit(t, key)
+		daemon.Says(t, "the server refuses the login: is the password right.*password_file "+secret)
+		m.MustHave(t, key)
+		if said := daemon.Stderr.String(); strings.Contains(said, harness.Password) || strings.Contains(said, "another\"") {
 			t.Errorf("a password is in the log: %s", said)
 		}
 		// The new one, and a reload, without a restart; with the old one it is refused.
-		daemon.reload(t, refused+".*refuses the login")
+		reload(t, daemon, refused+".*refuses the login")
 		write("another")
-		daemon.reload(t, atWork)
-		awaitGone(t, m, key)
-		db.session(t).settle(t, m)
-		daemon.stop(t)
+		reload(t, daemon, atWork)
+		m.AwaitGone(t, key)
+		db.Session(t).Settle(t, m)
+		daemon.Stop(t)
 	})
 }
 
@@ -253,41 +254,41 @@ func TestPasswordThatIsWrongLaterIsSaidAndLosesNothing(t *testing.T) {
 // once they are as they should be, everything that was committed meanwhile comes.
 func TestRoutersThatAreWrongAreSaidAndLoseNothing(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t)
+	db := harness.MySQL(t)
 	a := newAuthority(t)
 	cert, key := a.issue(t, "cache", server(time.Now().Add(-time.Minute)))
-	secure := patiently(servers.Memcache(t, servers.MemcachedConfig{Cert: cert, Key: key}))
-	behind := newCache(t)
+	secure := harness.AsCache(servers.Memcache(t, servers.MemcachedConfig{Cert: cert, Key: key}))
+	behind := harness.NewCache(t)
 	impostor := newImpostor(t)
-	cfg := configure(t, db.url(), "clusters:",
+	cfg := harness.Configure(t, db.SourceURL(), "clusters:",
 		fmt.Sprintf("  - {name: secure, servers: [%s], tls: {ca: %s}}", secure.SecureAddr(), a.path),
 		cluster("strange", "routers", impostor.addr()))
-	daemon := cfg.daemon(t)
-	s := db.session(t)
-	keys := db.numbered("k", 20)
-	fill(t, behind, keys...)
+	daemon := cfg.Daemon(t)
+	s := db.Session(t)
+	keys := db.Numbered("k", 20)
+	behind.Fill(t, keys...)
 	for _, key := range keys {
-		s.commit(t, key)
+		s.Commit(t, key)
 	}
-	daemon.says(t, "cannot be reached.*cluster=secure.*certificate has expired")
-	daemon.says(t, `cannot be reached.*cluster=strange.*version: expected VERSION, got .*HTTP/1.1 400 Bad Request.*is it a cache`)
-	if p := cfg.check(t); find(t, p, "strange", "connect").Level != "fail" || find(t, p, "secure", "connect").Level != "fail" {
+	daemon.Says(t, "cannot be reached.*cluster=secure.*certificate has expired")
+	daemon.Says(t, `cannot be reached.*cluster=strange.*version: expected VERSION, got .*HTTP/1.1 400 Bad Request.*is it a cache`)
+	if p := check(t, cfg); find(t, p, "strange", "connect").Level != "fail" || find(t, p, "secure", "connect").Level != "fail" {
 		t.Errorf("check finds %+v", p)
 	}
-	mustBeThere(t, behind, keys...)
+	behind.MustHave(t, keys...)
 	// The one gets a certificate, the other is a cache after all.
 	a.issue(t, "cache", server(time.Now().Add(time.Hour)))
 	if err := secure.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, secure, keys...)
+	secure.Fill(t, keys...)
 	for _, key := range keys {
-		s.commit(t, key)
+		s.Commit(t, key)
 	}
 	impostor.reveal(behind.Addr())
-	awaitGone(t, behind, keys...)
-	awaitGone(t, secure, keys...)
-	daemon.stop(t)
+	behind.AwaitGone(t, keys...)
+	secure.AwaitGone(t, keys...)
+	daemon.Stop(t)
 }
 
 // impostor leads to an HTTP server, until it is revealed to lead to a cache.
@@ -341,38 +342,38 @@ func (i *impostor) reveal(cache string) {
 // wherever it is from, at whatever level.
 func TestPasswordIsNowhereToBeSeen(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
 		secret := filepath.Join(t.TempDir(), "password")
-		if err := os.WriteFile(secret, []byte(password+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(secret, []byte(harness.Password+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m := newCache(t)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		for from, c := range map[string]call{
-			"a file":          {args: []string{"--password-file", secret}, env: []string{"MCSQUEAL_PASSWORD="}},
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		for from, c := range map[string]harness.Call{
+			"a file":          {Args: []string{"--password-file", secret}, Env: []string{"MCSQUEAL_PASSWORD="}},
 			"the environment": {},
 		} {
-			args := append([]string{"--config", cfg.path, "--log-level", "debug", "--admin-listen", "127.0.0.1:0"}, c.args...)
+			args := append([]string{"--config", cfg.Path, "--log-level", "debug", "--admin-listen", "127.0.0.1:0"}, c.Args...)
 			seen := make(map[string]string)
 			for _, command := range []string{"config", "check"} {
-				p := call{args: append([]string{command}, args...), env: c.env}.run(t)
-				seen[command] = p.stdout.String() + p.stderr.String()
+				p := harness.Call{Args: append([]string{command}, args...), Env: c.Env}.Run(t)
+				seen[command] = p.Stdout.String() + p.Stderr.String()
 			}
-			daemon := call{args: append([]string{"run"}, args...), env: c.env}.start(t)
-			daemon.says(t, "msg=tailing")
-			db.session(t).settle(t, m)
-			daemon.reload(t, atWork)
-			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", daemon.pid))
+			daemon := harness.Call{Args: append([]string{"run"}, args...), Env: c.Env}.Start(t)
+			daemon.Says(t, "msg=tailing")
+			db.Session(t).Settle(t, m)
+			reload(t, daemon, atWork)
+			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", daemon.Pid()))
 			if err != nil {
 				t.Fatal(err)
 			}
 			seen["the list of processes"] = string(line)
 			for _, path := range []string{"/metrics", "/readyz", "/healthz", "/"} {
-				_, seen[path] = daemon.get(t, path)
+				_, seen[path] = get(t, daemon, path)
 			}
-			daemon.stop(t)
-			seen["the log"] = daemon.stdout.String() + daemon.stderr.String()
-			files, err := filepath.Glob(filepath.Join(cfg.stateDir, "*"))
+			daemon.Stop(t)
+			seen["the log"] = daemon.Stdout.String() + daemon.Stderr.String()
+			files, err := filepath.Glob(filepath.Join(cfg.StateDir, "*"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -382,7 +383,7 @@ func TestPasswordIsNowhereToBeSeen(t *testing.T) {
 				}
 			}
 			for what, text := range seen {
-				if strings.Contains(text, password) {
+				if strings.Contains(text, harness.Password) {
 					t.Errorf("from %s: the password is in %s:\n%s", from, what, text)
 				}
 			}

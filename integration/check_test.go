@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -20,15 +21,15 @@ import (
 type finding struct{ Level, About, Check, Says, Mend string }
 
 // check runs `mcsqueal check --json` and gives what it has found.
-func (s *settings) check(t *testing.T, args ...string) []finding {
+func check(t *testing.T, s *harness.Settings, args ...string) []finding {
 	t.Helper()
-	p := mcsqueal(t, append([]string{"check", "--json", "--config", s.path}, args...)...)
+	p := harness.Mcsqueal(t, append([]string{"check", "--json", "--config", s.Path}, args...)...)
 	var said struct {
 		OK       bool
 		Findings []finding
 	}
-	if err := json.Unmarshal([]byte(p.stdout.String()), &said); err != nil {
-		t.Fatalf("%v: %s%s", err, p.stdout.String(), p.stderr.String())
+	if err := json.Unmarshal([]byte(p.Stdout.String()), &said); err != nil {
+		t.Fatalf("%v: %s%s", err, p.Stdout.String(), p.Stderr.String())
 	}
 	fails := 0
 	for _, f := range said.Findings {
@@ -36,8 +37,8 @@ func (s *settings) check(t *testing.T, args ...string) []finding {
 			fails++
 		}
 	}
-	if status := min(fails, 1); p.status != status || said.OK != (fails == 0) {
-		t.Errorf("%d findings fail, and the exit status is %d and ok %v", fails, p.status, said.OK)
+	if status := min(fails, 1); p.Status() != status || said.OK != (fails == 0) {
+		t.Errorf("%d findings fail, and the exit status is %d and ok %v", fails, p.Status(), said.OK)
 	}
 	return said.Findings
 }
@@ -75,50 +76,50 @@ func must(t *testing.T, found []finding, about, check, level, says, mend string)
 // Everything is as it should be: then nothing is to be mended.
 func TestCheckFindsNothingWhereAllIsSetUp(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		db.exec(t, "SET GLOBAL sync_binlog = 1")
-		if db.mysql() {
-			db.exec(t, "GRANT XA_RECOVER_ADMIN ON *.* TO 'mcsqueal'@'%'")
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		db.Exec(t, "SET GLOBAL sync_binlog = 1")
+		if db.IsMySQL() {
+			db.Exec(t, "GRANT XA_RECOVER_ADMIN ON *.* TO 'mcsqueal'@'%'")
 		}
-		db.grant(t)
-		db.exec(t, "CREATE TABLE users (id INT PRIMARY KEY)")
-		back := newCache(t)
-		cfg := configure(t, db.url(), "rules:", db.rules("users", "user:{id}"), "clusters:",
-			cluster("east", "servers", newCache(t).Addr(), servers.Memcache(t, servers.MemcachedConfig{Old: true}).Addr()),
+		grantSelect(t, db)
+		db.Exec(t, "CREATE TABLE users (id INT PRIMARY KEY)")
+		back := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "users", "user:{id}"), "clusters:",
+			cluster("east", "servers", harness.NewCache(t).Addr(), servers.Memcache(t, servers.MemcachedConfig{Old: true}).Addr()),
 			cluster("west", "routers", servers.Proxy(t, servers.ProxyConfig{Backends: []string{back.Addr()}}).Addr()))
-		for _, f := range cfg.check(t) {
+		for _, f := range check(t, cfg) {
 			if f.Level != "ok" {
 				t.Errorf("%+v", f)
 			}
 		}
-		if _, err := os.Stat(cfg.stateDir); !os.IsNotExist(err) {
+		if _, err := os.Stat(cfg.StateDir); !os.IsNotExist(err) {
 			t.Errorf("the state_dir is there: %v", err)
 		}
 		// In words, without colours where it is no terminal.
-		p := mcsqueal(t, "check", "--config", cfg.path)
-		if p.status != 0 || strings.Contains(p.stdout.String(), "\x1b") {
-			t.Errorf("exit status %d: %s", p.status, p.stdout.String())
+		p := harness.Mcsqueal(t, "check", "--config", cfg.Path)
+		if p.Status() != 0 || strings.Contains(p.Stdout.String(), "\x1b") {
+			t.Errorf("exit status %d: %s", p.Status(), p.Stdout.String())
 		}
 		for _, part := range []string{"source " + db.Addr() + "\n", "  ok    binlog_format is ROW\n", "  ok    a delete is taken\n", ", 0 to look at, 0 to mend\n"} {
-			if !strings.Contains(p.stdout.String(), part) {
-				t.Errorf("%q is not in\n%s", part, p.stdout.String())
+			if !strings.Contains(p.Stdout.String(), part) {
+				t.Errorf("%q is not in\n%s", part, p.Stdout.String())
 			}
 		}
 		// Beside a daemon, whose lock, port and connection are its own.
-		daemon := cfg.daemon(t)
-		db.session(t).commit(t, db.key("k"))
-		await(t, "the daemon is called by its name", func() bool {
-			return !db.mysql() || len(cfg.said(t, "server_id", "that of the daemon that is running")) > 0
+		daemon := cfg.Daemon(t)
+		db.Session(t).Commit(t, db.Key("k"))
+		harness.Await(t, "the daemon is called by its name", func() bool {
+			return !db.IsMySQL() || len(findings(t, cfg, "server_id", "that of the daemon that is running")) > 0
 		})
-		for _, f := range cfg.check(t) {
+		for _, f := range check(t, cfg) {
 			if f.Level != "ok" {
 				t.Errorf("beside a daemon: %+v", f)
 			}
 		}
-		must(t, cfg.check(t), "state_dir", "state_dir", "ok", fmt.Sprintf("the daemon that works in it is process %d", daemon.pid), "")
-		daemon.stop(t)
+		must(t, check(t, cfg), "state_dir", "state_dir", "ok", fmt.Sprintf("the daemon that works in it is process %d", daemon.Pid()), "")
+		daemon.Stop(t)
 		for _, name := range []string{"east", "west"} {
-			found := cfg.said(t, "position", "cluster "+name)
+			found := findings(t, cfg, "position", "cluster "+name)
 			if len(found) != 1 || found[0].Level != "ok" {
 				t.Errorf("of %s's position: %+v", name, found)
 			}
@@ -126,11 +127,11 @@ func TestCheckFindsNothingWhereAllIsSetUp(t *testing.T) {
 	})
 }
 
-// said are the findings of a check that say something.
-func (s *settings) said(t *testing.T, check, says string) (all []finding) {
+// findings are those of a check that say something.
+func findings(t *testing.T, s *harness.Settings, name, says string) (all []finding) {
 	t.Helper()
-	for _, f := range s.check(t) {
-		if f.Check == check && strings.Contains(f.Says, says) {
+	for _, f := range check(t, s) {
+		if f.Check == name && strings.Contains(f.Says, says) {
 			all = append(all, f)
 		}
 	}
@@ -141,14 +142,14 @@ func (s *settings) said(t *testing.T, check, says string) (all []finding) {
 // mend is then done, word for word, and mends it.
 func TestCheckNamesTheStatementThatMendsASetting(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		db.grant(t)
-		db.exec(t, "CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(100))")
-		m := newCache(t)
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		db.Exec(t, "CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(100))")
+		m := harness.NewCache(t)
 		tags := []string{"clusters:", cluster("east", "servers", m.Addr())}
-		rules := append([]string{"rules:", db.rules("users", "user:{email}")}, tags...)
+		rules := append([]string{"rules:", rule(db, "users", "user:{email}")}, tags...)
 		text := "binlog_rows_query_log_events"
-		if !db.mysql() {
+		if !db.IsMySQL() {
 			text = "binlog_annotate_row_events"
 		}
 		for _, c := range []struct {
@@ -169,37 +170,37 @@ func TestCheckNamesTheStatementThatMendsASetting(t *testing.T) {
 			{name: "a short memory", spoil: "binlog_expire_logs_seconds = 3600", config: tags, check: "log_kept", level: "warn", says: "1h0m0s"},
 			{name: "no server_id", spoil: "server_id = 0", config: tags, check: "server_id", level: "fail", says: "server_id is 0", mysql: true},
 		} {
-			if c.mysql && !db.mysql() {
+			if c.mysql && !db.IsMySQL() {
 				continue
 			}
-			db.exec(t, "SET GLOBAL "+c.spoil)
-			cfg := configure(t, db.url(), c.config...)
-			mend := must(t, cfg.check(t), "source", c.check, c.level, c.says, "SET ").Mend
+			db.Exec(t, "SET GLOBAL "+c.spoil)
+			cfg := harness.Configure(t, db.SourceURL(), c.config...)
+			mend := must(t, check(t, cfg), "source", c.check, c.level, c.says, "SET ").Mend
 			statement, _, _ := strings.Cut(mend, ";")
 			statement, _, _ = strings.Cut(statement, " (and ")
-			db.exec(t, statement)
-			if f := find(t, cfg.check(t), "source", c.check); f.Level != "ok" {
+			db.Exec(t, statement)
+			if f := find(t, check(t, cfg), "source", c.check); f.Level != "ok" {
 				t.Errorf("%s: after %s it is %+v", c.name, statement, f)
 			}
 		}
-		if !db.mysql() {
+		if !db.IsMySQL() {
 			return
 		}
 		// The steps by which GTIDs are turned on.
 		for _, mode := range []string{"ON_PERMISSIVE", "OFF_PERMISSIVE", "OFF"} {
-			db.exec(t, "SET GLOBAL gtid_mode = "+mode)
+			db.Exec(t, "SET GLOBAL gtid_mode = "+mode)
 		}
-		cfg := configure(t, db.url(), tags...)
-		found := cfg.check(t)
+		cfg := harness.Configure(t, db.SourceURL(), tags...)
+		found := check(t, cfg)
 		must(t, found, "source", "visibility", "warn", "visibility is auto", "visibility: auto, and SET PERSIST enforce_gtid_consistency = ON")
 		mend := must(t, found, "source", "gtid_mode", "warn", "gtid_mode is OFF", "").Mend
 		statements, _, _ := strings.Cut(mend, ", each")
 		for statement := range strings.SplitSeq(statements, "; ") {
-			db.exec(t, statement)
+			db.Exec(t, statement)
 		}
-		for _, check := range []string{"gtid_mode", "visibility"} {
-			if f := find(t, cfg.check(t), "source", check); f.Level != "ok" {
-				t.Errorf("%s: after the steps it is %+v", check, f)
+		for _, name := range []string{"gtid_mode", "visibility"} {
+			if f := find(t, check(t, cfg), "source", name); f.Level != "ok" {
+				t.Errorf("%s: after the steps it is %+v", name, f)
 			}
 		}
 	})
@@ -209,19 +210,19 @@ func TestCheckNamesTheStatementThatMendsASetting(t *testing.T) {
 // replication waits.
 func TestCheckHoldsVisibilityAgainstSemiSync(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-		must(t, cfg.check(t, "--visibility", "off"), "source", "visibility", "warn", "visibility is off", "visibility: auto")
-		if db.mysql() {
-			db.exec(t, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
-			db.exec(t, "SET GLOBAL rpl_semi_sync_source_enabled = ON")
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+		must(t, check(t, cfg, "--visibility", "off"), "source", "visibility", "warn", "visibility is off", "visibility: auto")
+		if db.IsMySQL() {
+			db.Exec(t, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
+			db.Exec(t, "SET GLOBAL rpl_semi_sync_source_enabled = ON")
 		} else {
-			db.exec(t, "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC")
-			db.exec(t, "SET GLOBAL rpl_semi_sync_master_enabled = ON")
+			db.Exec(t, "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC")
+			db.Exec(t, "SET GLOBAL rpl_semi_sync_master_enabled = ON")
 		}
-		must(t, cfg.check(t), "source", "visibility", "ok", "waits AFTER_SYNC, and is waited for", "")
+		must(t, check(t, cfg), "source", "visibility", "ok", "waits AFTER_SYNC, and is waited for", "")
 		for _, v := range []string{"off", "delay:50ms"} {
-			must(t, cfg.check(t, "--visibility", v), "source", "visibility", "fail", "visibility is "+v+", and semi-synchronous replication waits AFTER_SYNC", "visibility: auto")
+			must(t, check(t, cfg, "--visibility", v), "source", "visibility", "fail", "visibility is "+v+", and semi-synchronous replication waits AFTER_SYNC", "visibility: auto")
 		}
 	})
 }
@@ -229,121 +230,117 @@ func TestCheckHoldsVisibilityAgainstSemiSync(t *testing.T) {
 // Whom the server does not let in, or not far enough, gets the statements that do.
 func TestCheckNamesTheGrantsThatAreMissing(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		s := db.session(t)
-		name := db.schema + "_check"
-		url := strings.Replace(db.url(), user+"@", name+"@", 1)
-		cfg := configure(t, url, "clusters:", cluster("east", "servers", newCache(t).Addr()))
-		mend := must(t, cfg.check(t), "source", "connect", "fail", "refuses the login", "CREATE USER '"+name+"'@'127.0.0.1' IDENTIFIED BY '…'; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '"+name+"'@'127.0.0.1'").Mend
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		s := db.Session(t)
+		name := db.Schema + "_check"
+		url := strings.Replace(db.SourceURL(), harness.User+"@", name+"@", 1)
+		cfg := harness.Configure(t, url, "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+		mend := must(t, check(t, cfg), "source", "connect", "fail", "refuses the login", "CREATE USER '"+name+"'@'127.0.0.1' IDENTIFIED BY '…'; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '"+name+"'@'127.0.0.1'").Mend
 		_, mend, _ = strings.Cut(mend, "no such account: ")
 		create, grant, _ := strings.Cut(mend, "; ")
-		s.exec(t, strings.Replace(create, "…", password, 1))
-		found := cfg.check(t)
+		s.Exec(t, strings.Replace(create, "…", harness.Password, 1))
+		found := check(t, cfg)
 		mend = must(t, found, "source", "privileges", "fail", "lacks", grant).Mend
 		// No position is wrong.
 		must(t, found, "state_dir", "start", "warn", "cannot be found out where east would begin: the account", mend)
-		s.exec(t, mend)
-		must(t, cfg.check(t), "source", "privileges", "ok", "may read the log", "")
-		if db.mysql() {
-			mend = must(t, cfg.check(t), "source", "xa", "warn", "cannot be found out", "GRANT XA_RECOVER_ADMIN ON *.* TO '"+name+"'@'127.0.0.1'").Mend
-			s.exec(t, mend)
-			must(t, cfg.check(t), "source", "xa", "ok", "", "")
+		s.Exec(t, mend)
+		must(t, check(t, cfg), "source", "privileges", "ok", "may read the log", "")
+		if db.IsMySQL() {
+			mend = must(t, check(t, cfg), "source", "xa", "warn", "cannot be found out", "GRANT XA_RECOVER_ADMIN ON *.* TO '"+name+"'@'127.0.0.1'").Mend
+			s.Exec(t, mend)
+			must(t, check(t, cfg), "source", "xa", "ok", "", "")
 		}
-		must(t, cfg.check(t), "source", "account", "ok", name, "")
-		s.exec(t, fmt.Sprintf("GRANT ALL PRIVILEGES ON *.* TO '%s'@'127.0.0.1'", name))
-		must(t, cfg.check(t), "source", "account", "warn", "may do everything", "REPLICATION SLAVE, REPLICATION CLIENT")
+		must(t, check(t, cfg), "source", "account", "ok", name, "")
+		s.Exec(t, fmt.Sprintf("GRANT ALL PRIVILEGES ON *.* TO '%s'@'127.0.0.1'", name))
+		must(t, check(t, cfg), "source", "account", "warn", "may do everything", "REPLICATION SLAVE, REPLICATION CLIENT")
 		// A wrong password, and no server at all.
-		p := call{args: []string{"check", "--config", cfg.path}, env: []string{"MCSQUEAL_PASSWORD=wrong"}}.run(t)
-		p.failed(t, 1, "keep mcsqueal from its work")
+		p := harness.Call{Args: []string{"check", "--config", cfg.Path}, Env: []string{"MCSQUEAL_PASSWORD=wrong"}}.Run(t)
+		p.MustEnd(t, 1, "keep mcsqueal from its work")
 		for _, part := range []string{"fail  the server refuses the login: is the password right? It came from MCSQUEAL_PASSWORD", "mend: the account's password in MCSQUEAL_PASSWORD or password_file"} {
-			if !strings.Contains(p.stdout.String(), part) {
-				t.Errorf("%q is not in\n%s", part, p.stdout.String())
+			if !strings.Contains(p.Stdout.String(), part) {
+				t.Errorf("%q is not in\n%s", part, p.Stdout.String())
 			}
 		}
-		if strings.Contains(p.stdout.String()+p.stderr.String(), "wrong") {
-			t.Errorf("the password is in\n%s%s", p.stdout.String(), p.stderr.String())
+		if strings.Contains(p.Stdout.String()+p.Stderr.String(), "wrong") {
+			t.Errorf("the password is in\n%s%s", p.Stdout.String(), p.Stderr.String())
 		}
-		cfg = configure(t, strings.Replace(db.url(), db.Addr(), "127.0.0.1:1", 1), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-		must(t, cfg.check(t), "source", "connect", "fail", "connection refused", "start it, let this machine in, or mend source.url")
+		cfg = harness.Configure(t, strings.Replace(db.SourceURL(), db.Addr(), "127.0.0.1:1", 1), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+		must(t, check(t, cfg), "source", "connect", "fail", "connection refused", "start it, let this machine in, or mend source.url")
 	})
 }
 
 func TestCheckSaysWhatIsWrongWithTheLogAndThePositionsInIt(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		m := newCache(t)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s := db.session(t)
-		s.settle(t, m)
-		daemon.stop(t)
-		must(t, cfg.check(t), "state_dir", "position", "ok", "cluster east goes on from", "")
-		s.commit(t, db.key("purged"))
-		s.exec(t, "FLUSH BINARY LOGS")
-		s.commit(t, db.key("kept"))
-		s.exec(t, "FLUSH BINARY LOGS")
-		file, _ := s.place(t)
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s := db.Session(t)
+		s.Settle(t, m)
+		daemon.Stop(t)
+		must(t, check(t, cfg), "state_dir", "position", "ok", "cluster east goes on from", "")
+		s.Commit(t, db.Key("purged"))
+		s.Exec(t, "FLUSH BINARY LOGS")
+		s.Commit(t, db.Key("kept"))
+		s.Exec(t, "FLUSH BINARY LOGS")
+		file, _ := s.Place(t)
 		// A dump that has only just ended holds its file for a moment.
-		await(t, "the log is purged", func() bool {
-			s.exec(t, "PURGE BINARY LOGS TO '"+file+"'")
-			for row := range s.rows(t, "SHOW BINARY LOGS") {
+		harness.Await(t, "the log is purged", func() bool {
+			s.Exec(t, "PURGE BINARY LOGS TO '"+file+"'")
+			for row := range s.Rows(t, "SHOW BINARY LOGS") {
 				if row["Log_name"] != file {
 					return false
 				}
 			}
 			return true
 		})
-		must(t, cfg.check(t), "state_dir", "position", "fail", "cluster east: gap", "mcsqueal checkpoint set --cluster east --to now")
-		cfg.write(t, db.url(), "clusters:", cluster("west", "servers", m.Addr()))
-		must(t, cfg.check(t), "state_dir", "checkpoint", "fail", "a cluster east that the configuration lacks", "mcsqueal checkpoint drop --cluster east")
-		mcsqueal(t, "checkpoint", "drop", "--cluster", "east", "--config", cfg.path).failed(t, 0)
-		must(t, cfg.check(t), "state_dir", "checkpoint", "ok", "there is no checkpoint yet", "")
-		must(t, cfg.check(t), "state_dir", "start", "ok", "west would begin at now", "")
-		must(t, cfg.check(t, "--start", "file:bin.000099:4"), "state_dir", "start", "fail", "west would begin", "start: now, oldest")
+		must(t, check(t, cfg), "state_dir", "position", "fail", "cluster east: gap", "mcsqueal checkpoint set --cluster east --to now")
+		cfg.Write(t, db.SourceURL(), "clusters:", cluster("west", "servers", m.Addr()))
+		must(t, check(t, cfg), "state_dir", "checkpoint", "fail", "a cluster east that the configuration lacks", "mcsqueal checkpoint drop --cluster east")
+		harness.Mcsqueal(t, "checkpoint", "drop", "--cluster", "east", "--config", cfg.Path).MustEnd(t, 0)
+		must(t, check(t, cfg), "state_dir", "checkpoint", "ok", "there is no checkpoint yet", "")
+		must(t, check(t, cfg), "state_dir", "start", "ok", "west would begin at now", "")
+		must(t, check(t, cfg, "--start", "file:bin.000099:4"), "state_dir", "start", "fail", "west would begin", "start: now, oldest")
 		// The name of the dump connection is the server's own, or another daemon's.
-		must(t, cfg.check(t, "--server-id", fmt.Sprint(db.ServerID())), "source", "server_id", "fail", "is the server's own", "source.server_id")
-		must(t, cfg.check(t, "--server-id", "4711"), "source", "server_id", "ok", "4711 is nobody else's", "")
-		other := configure(t, db.url(), "clusters:", cluster("west", "servers", m.Addr()))
-		daemon = other.daemon(t, "--server-id", "4711")
-		s.settle(t, m)
-		if db.mysql() {
-			must(t, cfg.check(t, "--server-id", "4711"), "source", "server_id", "fail", "is another's already", "source.server_id")
+		must(t, check(t, cfg, "--server-id", fmt.Sprint(db.ServerID())), "source", "server_id", "fail", "is the server's own", "source.server_id")
+		must(t, check(t, cfg, "--server-id", "4711"), "source", "server_id", "ok", "4711 is nobody else's", "")
+		other := harness.Configure(t, db.SourceURL(), "clusters:", cluster("west", "servers", m.Addr()))
+		daemon = other.Daemon(t, "--server-id", "4711")
+		s.Settle(t, m)
+		if db.IsMySQL() {
+			must(t, check(t, cfg, "--server-id", "4711"), "source", "server_id", "fail", "is another's already", "source.server_id")
 		} else {
-			must(t, cfg.check(t, "--server-id", "4711"), "source", "server_id", "warn", "nobody else may be called 4711", "SHOW SLAVE HOSTS")
-			must(t, cfg.check(t), "source", "server_id", "ok", "is derived from", "")
+			must(t, check(t, cfg, "--server-id", "4711"), "source", "server_id", "warn", "nobody else may be called 4711", "SHOW SLAVE HOSTS")
+			must(t, check(t, cfg), "source", "server_id", "ok", "is derived from", "")
 		}
-		daemon.stop(t)
+		daemon.Stop(t)
 		// The clocks of the machine and of the server.
-		db.exec(t, "SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() - 100'")
-		must(t, cfg.check(t), "source", "clock", "warn", "behind this machine's", "NTP")
+		db.Exec(t, "SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() - 100'")
+		must(t, check(t, cfg), "source", "clock", "warn", "behind this machine's", "NTP")
 	})
 	t.Run("no log", func(t *testing.T) {
-		db := own(t, servers.KindMySQL, servers.Config{Args: []string{"--skip-log-bin"}})
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-		must(t, cfg.check(t), "source", "log_bin", "fail", "the binary log is off", "log_bin = bin and a server_id in the server's configuration")
+		db := harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--skip-log-bin"}})
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+		must(t, check(t, cfg), "source", "log_bin", "fail", "the binary log is off", "log_bin = bin and a server_id in the server's configuration")
 	})
 	for kind, arg := range map[servers.Kind]string{servers.KindMySQL: "--log-replica-updates=OFF", servers.KindMariaDB: "--log-slave-updates=OFF"} {
-		t.Run("a replica that logs nothing, "+nameOf(kind), func(t *testing.T) {
+		t.Run("a replica that logs nothing, "+kind.Name(), func(t *testing.T) {
 			t.Parallel()
-			first := own(t, kind, servers.Config{})
-			start := servers.MySQL
-			if kind == servers.KindMariaDB {
-				start = servers.MariaDB
-			}
-			replica := start(t, servers.Config{Args: []string{arg}})
+			first := harness.Own(t, kind, servers.Config{})
+			replica := servers.Start(t, kind, servers.Config{Args: []string{arg}})
 			if err := replica.ReplicateFrom(t.Context(), first.Database); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "the user is replicated", func() bool {
+			harness.Await(t, "the user is replicated", func() bool {
 				var n int
 				return replica.DB().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM mysql.user WHERE user = 'mcsqueal'").Scan(&n) == nil && n == 1
 			})
-			cfg := configure(t, strings.Replace(first.url(), first.Addr(), replica.Addr(), 1), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-			must(t, cfg.check(t), "source", "replica", "fail", "does not log what it replicates", "log_replica_updates = ON")
+			cfg := harness.Configure(t, strings.Replace(first.SourceURL(), first.Addr(), replica.Addr(), 1), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+			must(t, check(t, cfg), "source", "replica", "fail", "does not log what it replicates", "log_replica_updates = ON")
 			// Of several, one that is away is failed over to later.
-			cfg = configure(t, first.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-			away := strings.Replace(first.url(), first.Addr(), "127.0.0.1:1", 1)
-			found := cfg.check(t, "--source", first.url(), "--source", away)
+			cfg = harness.Configure(t, first.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+			away := strings.Replace(first.SourceURL(), first.Addr(), "127.0.0.1:1", 1)
+			found := check(t, cfg, "--source", first.SourceURL(), "--source", away)
 			must(t, found, "127.0.0.1:1", "connect", "warn", "connection refused", "")
 			must(t, found, first.Addr(), "privileges", "ok", "", "")
 		})
@@ -352,35 +349,35 @@ func TestCheckSaysWhatIsWrongWithTheLogAndThePositionsInIt(t *testing.T) {
 
 func TestCheckSaysHowTheSourceIsReached(t *testing.T) {
 	t.Parallel()
-	db := own(t, servers.KindMySQL, servers.Config{})
+	db := harness.Own(t, servers.KindMySQL, servers.Config{})
 	ca := filepath.Join(db.DataDir(), "ca.pem") // made by the server at its start
-	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-	must(t, cfg.check(t), "source", "tls", "ok", "not encrypted, and does not leave this machine", "")
-	must(t, cfg.check(t, "--tls-mode", "skip-verify"), "source", "tls", "warn", "the server may be anybody", "source.tls.mode: verify")
-	must(t, cfg.check(t, "--tls-mode", "verify-ca", "--tls-ca", ca), "source", "tls", "ok", "whatever its name", "")
-	must(t, cfg.check(t, "--tls-mode", "verify"), "source", "connect", "fail", "certificate", "tls")
+	cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+	must(t, check(t, cfg), "source", "tls", "ok", "not encrypted, and does not leave this machine", "")
+	must(t, check(t, cfg, "--tls-mode", "skip-verify"), "source", "tls", "warn", "the server may be anybody", "source.tls.mode: verify")
+	must(t, check(t, cfg, "--tls-mode", "verify-ca", "--tls-ca", ca), "source", "tls", "ok", "whatever its name", "")
+	must(t, check(t, cfg, "--tls-mode", "verify"), "source", "connect", "fail", "certificate", "tls")
 	// One that is out of date.
 	a := newAuthority(t)
 	right, key := a.issue(t, "server", server(time.Now().Add(time.Hour)))
-	db = own(t, servers.KindMySQL, servers.Config{Args: []string{"--ssl-ca=" + a.path, "--ssl-cert=" + right, "--ssl-key=" + key}})
-	cfg = configure(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-	must(t, cfg.check(t, "--tls-ca", a.path), "source", "tls", "ok", "vouches for the server's name", "")
+	db = harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--ssl-ca=" + a.path, "--ssl-cert=" + right, "--ssl-key=" + key}})
+	cfg = harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+	must(t, check(t, cfg, "--tls-ca", a.path), "source", "tls", "ok", "vouches for the server's name", "")
 	expired, key := a.issue(t, "expired", server(time.Now().Add(-time.Minute)))
-	db = own(t, servers.KindMySQL, servers.Config{Args: []string{"--ssl-ca=" + a.path, "--ssl-cert=" + expired, "--ssl-key=" + key}})
-	cfg = configure(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-	must(t, cfg.check(t, "--tls-ca", a.path), "source", "connect", "fail", "certificate has expired", "a certificate that is valid now")
-	p := mcsqueal(t, "run", "--config", cfg.path, "--tls-ca", a.path)
-	p.failed(t, 1, "certificate has expired")
-	if len(p.said("connect to "+db.Addr())) != 1 {
-		t.Errorf("it does not say where: %s", p.stderr.String())
+	db = harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--ssl-ca=" + a.path, "--ssl-cert=" + expired, "--ssl-key=" + key}})
+	cfg = harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+	must(t, check(t, cfg, "--tls-ca", a.path), "source", "connect", "fail", "certificate has expired", "a certificate that is valid now")
+	p := harness.Mcsqueal(t, "run", "--config", cfg.Path, "--tls-ca", a.path)
+	p.MustEnd(t, 1, "certificate has expired")
+	if len(p.Said("connect to "+db.Addr())) != 1 {
+		t.Errorf("it does not say where: %s", p.Stderr.String())
 	}
 }
 
 // Each thing that may be wrong with a router or a server is so in turn.
 func TestCheckSaysWhatIsWrongWithRoutersAndServers(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t)
-	one, two := newCache(t), newCache(t)
+	db := harness.MySQL(t)
+	one, two := harness.NewCache(t), harness.NewCache(t)
 	old := servers.Memcache(t, servers.MemcachedConfig{Old: true})
 	router := servers.Proxy(t, servers.ProxyConfig{Backends: []string{one.Addr()}})
 	astray := servers.Proxy(t, servers.ProxyConfig{Backends: []string{"127.0.0.1:1"}})
@@ -430,8 +427,8 @@ func TestCheckSaysWhatIsWrongWithRoutersAndServers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := configure(t, db.url(), "clusters:", c.cluster)
-			found := cfg.check(t)
+			cfg := harness.Configure(t, db.SourceURL(), "clusters:", c.cluster)
+			found := check(t, cfg)
 			must(t, found, c.about, c.check, c.level, c.says, c.mend)
 		})
 	}
@@ -485,40 +482,40 @@ func newMcrouter(t *testing.T, asynclogDisable string) (address string) {
 
 func TestCheckLooksAtTheStateAndThisMachine(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t)
-	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
+	db := harness.MySQL(t)
+	cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	must(t, cfg.check(t, "--admin-listen", taken.Addr().String()), "state_dir", "admin", "fail", "address already in use", "admin.listen")
-	must(t, cfg.check(t, "--admin-listen", "127.0.0.1:0"), "state_dir", "admin", "ok", "can be served", "")
+	must(t, check(t, cfg, "--admin-listen", taken.Addr().String()), "state_dir", "admin", "fail", "address already in use", "admin.listen")
+	must(t, check(t, cfg, "--admin-listen", "127.0.0.1:0"), "state_dir", "admin", "ok", "can be served", "")
 	// A password that everybody may read; one that nobody has put there.
 	secret := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(secret, []byte(password+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte(harness.Password+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	must(t, cfg.check(t, "--password-file", secret), "state_dir", "password_file", "ok", "for its owner and group alone", "")
+	must(t, check(t, cfg, "--password-file", secret), "state_dir", "password_file", "ok", "for its owner and group alone", "")
 	if err := os.Chmod(secret, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	must(t, cfg.check(t, "--password-file", secret), "state_dir", "password_file", "warn", "may read "+secret, "chmod o= "+secret)
-	call{args: []string{"check", "--config", cfg.path, "--password-file", secret + "x"}, env: []string{"MCSQUEAL_PASSWORD="}}.run(t).
-		failed(t, 2, "read the source's password", secret+"x", "no such file")
+	must(t, check(t, cfg, "--password-file", secret), "state_dir", "password_file", "warn", "may read "+secret, "chmod o= "+secret)
+	harness.Call{Args: []string{"check", "--config", cfg.Path, "--password-file", secret + "x"}, Env: []string{"MCSQUEAL_PASSWORD="}}.Run(t).
+		MustEnd(t, 2, "read the source's password", secret+"x", "no such file")
 	// What was saved cannot be read.
-	if err := os.Mkdir(cfg.stateDir, 0o700); err != nil {
+	if err := os.Mkdir(cfg.StateDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(cfg.stateDir, "checkpoint.json"), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(cfg.StateDir, "checkpoint.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	must(t, cfg.check(t), "state_dir", "checkpoint", "fail", "restore the file from a copy", "restore")
+	must(t, check(t, cfg), "state_dir", "checkpoint", "fail", "restore the file from a copy", "restore")
 	// A mistake in the configuration is none of the findings.
-	mcsqueal(t, "check", "--config", cfg.path, "--visibility", "delay:0s").failed(t, 2, "visibility")
-	mcsqueal(t, "check", "--source", db.url()).failed(t, 2, "no cluster is defined")
+	harness.Mcsqueal(t, "check", "--config", cfg.Path, "--visibility", "delay:0s").MustEnd(t, 2, "visibility")
+	harness.Mcsqueal(t, "check", "--source", db.SourceURL()).MustEnd(t, 2, "no cluster is defined")
 	// There is hardly any room.
-	cfg.stateDir = filepath.Join(tinyDisk(t, 1<<20), "state")
-	cfg.write(t, db.url(), "clusters:", cluster("east", "servers", newCache(t).Addr()))
-	must(t, cfg.check(t), "state_dir", "space", "warn", "are free", "room on the disk")
+	cfg.StateDir = filepath.Join(tinyDisk(t, 1<<20), "state")
+	cfg.Write(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+	must(t, check(t, cfg), "state_dir", "space", "warn", "are free", "room on the disk")
 }

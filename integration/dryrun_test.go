@@ -8,28 +8,28 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/mcsqueal/mcsqueal/integration/servers"
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 func TestDryRunPrintsAndTouchesNothing(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		east, west := newCache(t), newCache(t)
-		cfg := configure(t, db.url(), "clusters:", // both without others' keys
-			fmt.Sprintf("  - {name: east, servers: [%s], match: '^%s:'}", east.Addr(), db.schema),
-			fmt.Sprintf("  - {name: west, routers: [%s], match: '^%s:user'}", west.Addr(), db.schema))
-		s := db.session(t)
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		east, west := harness.NewCache(t), harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", // both without others' keys
+			fmt.Sprintf("  - {name: east, servers: [%s], match: '^%s:'}", east.Addr(), db.Schema),
+			fmt.Sprintf("  - {name: west, routers: [%s], match: '^%s:user'}", west.Addr(), db.Schema))
+		s := db.Session(t)
 		began := time.Now().Add(-2 * time.Second) // MariaDB tells whole seconds
-		dry := cfg.daemon(t, "--dry-run")
-		keys := db.keys("user:1", "shop:1")
-		fill(t, east, keys...)
-		fill(t, west, keys...)
-		s.commit(t, keys...)
-		await(t, "two lines are printed", func() bool { return len(lines(t, dry)) == 2 })
+		dry := cfg.Daemon(t, "--dry-run")
+		keys := db.Keys("user:1", "shop:1")
+		east.Fill(t, keys...)
+		west.Fill(t, keys...)
+		s.Commit(t, keys...)
+		harness.Await(t, "two lines are printed", func() bool { return len(lines(t, dry)) == 2 })
 		printed := lines(t, dry)
 		want := []line{
-			{Key: keys[0], Action: "delete", Cause: "tag", Schema: db.schema, Table: "settled", Clusters: []string{"east", "west"}},
-			{Key: keys[1], Action: "delete", Cause: "tag", Schema: db.schema, Table: "settled", Clusters: []string{"east"}},
+			{Key: keys[0], Action: "delete", Cause: "tag", Schema: db.Schema, Table: "settled", Clusters: []string{"east", "west"}},
+			{Key: keys[1], Action: "delete", Cause: "tag", Schema: db.Schema, Table: "settled", Clusters: []string{"east"}},
 		}
 		for i, l := range printed {
 			if l.GTID == "" || l.Log == "" || l.Pos < 4 || l.Time == nil || l.Time.Before(began) || l.Time.After(time.Now()) {
@@ -40,31 +40,31 @@ func TestDryRunPrintsAndTouchesNothing(t *testing.T) {
 		if diff := cmp.Diff(want, printed); diff != "" {
 			t.Errorf("lines (-want +got):\n%s", diff)
 		}
-		mustBeThere(t, east, keys...)
-		mustBeThere(t, west, keys...)
-		for _, m := range []*servers.Memcached{east, west} {
-			if n := number(t, m, "delete_hits") + number(t, m, "delete_misses"); n != 0 {
+		east.MustHave(t, keys...)
+		west.MustHave(t, keys...)
+		for _, m := range []*harness.Cache{east, west} {
+			if n := m.Stat(t, "delete_hits") + m.Stat(t, "delete_misses"); n != 0 {
 				t.Errorf("a dry run has sent %d deletes to %s", n, m)
 			}
 		}
-		if _, err := os.Stat(cfg.stateDir); !os.IsNotExist(err) {
-			t.Errorf("a dry run has made %s: %v", cfg.stateDir, err)
+		if _, err := os.Stat(cfg.StateDir); !os.IsNotExist(err) {
+			t.Errorf("a dry run has made %s: %v", cfg.StateDir, err)
 		}
 
 		// It takes no lock, minds none, and leaves a daemon its dump and its checkpoint.
-		daemon := cfg.daemon(t)
-		second := cfg.daemon(t, "--dry-run")
-		p := cfg.replay(t, "--dry-run", "--from", "oldest")
-		if p.status != 0 || len(lines(t, p)) != 2 {
-			t.Errorf("exit status %d and %d lines beside a daemon, want 2:\n%s", p.status, len(lines(t, p)), p.stderr.String())
+		daemon := cfg.Daemon(t)
+		second := cfg.Daemon(t, "--dry-run")
+		p := cfg.Replay(t, "--dry-run", "--from", "oldest")
+		if p.Status() != 0 || len(lines(t, p)) != 2 {
+			t.Errorf("exit status %d and %d lines beside a daemon, want 2:\n%s", p.Status(), len(lines(t, p)), p.Stderr.String())
 		}
-		s.settle(t, east)
-		await(t, "the second prints", func() bool { return len(lines(t, second)) >= 1 })
-		for _, running := range []*process{daemon, dry, second} {
-			if lost := running.said("source is lost"); len(lost) > 0 {
+		s.Settle(t, east)
+		harness.Await(t, "the second prints", func() bool { return len(lines(t, second)) >= 1 })
+		for _, running := range []*harness.Process{daemon, dry, second} {
+			if lost := running.Said("source is lost"); len(lost) > 0 {
 				t.Errorf("one has ended another's dump: %s", lost)
 			}
-			running.stop(t)
+			running.Stop(t)
 		}
 	})
 }
@@ -72,8 +72,8 @@ func TestDryRunPrintsAndTouchesNothing(t *testing.T) {
 // A dry run's keys can be put into a tag again, and are readable where they can be.
 func TestDryRunEncodesKeysOnlyWhereItMust(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		s := db.session(t)
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		s := db.Session(t)
 		for _, c := range []struct{ tag, key, printed string }{
 			{"plain", "plain", "plain"},
 			{"per%25cent", "per%cent", "per%25cent"},
@@ -88,17 +88,17 @@ func TestDryRunEncodesKeysOnlyWhereItMust(t *testing.T) {
 			{"<&>", "<&>", "<&>"},
 			{"%C2%85%E2%80%A8", "\u0085\u2028", "\u0085\u2028"},
 		} {
-			before := s.executed(t)
-			s.exec(t, "INSERT /* mc: {"+c.tag+"} */ INTO settled VALUES ()")
-			p := mcsqueal(t, "replay", "--dry-run", "--source", db.url(), "--from", "gtid:"+before, "--match", "^"+db.schema+":")
-			if p.status != 0 {
-				t.Fatalf("exit status %d:\n%s", p.status, p.stderr.String())
+			before := s.Executed(t)
+			s.Exec(t, "INSERT /* mc: {"+c.tag+"} */ INTO settled VALUES ()")
+			p := harness.Mcsqueal(t, "replay", "--dry-run", "--source", db.SourceURL(), "--from", "gtid:"+before, "--match", "^"+db.Schema+":")
+			if p.Status() != 0 {
+				t.Fatalf("exit status %d:\n%s", p.Status(), p.Stderr.String())
 			}
 			printed := lines(t, p)
-			if len(printed) != 1 || printed[0].Key != db.key(c.printed) {
+			if len(printed) != 1 || printed[0].Key != db.Key(c.printed) {
 				t.Errorf("tag %q is printed as %+v, want the key %q", c.tag, printed, c.printed)
 			}
-			if diff := cmp.Diff([]string{db.key(c.key)}, keysOf(t, printed)); diff != "" {
+			if diff := cmp.Diff([]string{db.Key(c.key)}, keysOf(t, printed)); diff != "" {
 				t.Errorf("tag %q decoded (-want +got):\n%s", c.tag, diff)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -13,69 +14,69 @@ import (
 // told to who asked for it, with what it has instead.
 func TestReplayOfWhatTheSourceLacksSaysWhatItHas(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		m := newCache(t)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		s := db.session(t)
-		before := s.executed(t)
-		file, offset := s.place(t)
-		s.commit(t, db.key("purged"))
-		s.exec(t, "FLUSH BINARY LOGS")
-		newest, _ := s.place(t)
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		s := db.Session(t)
+		before := s.Executed(t)
+		file, offset := s.Place(t)
+		s.Commit(t, db.Key("purged"))
+		s.Exec(t, "FLUSH BINARY LOGS")
+		newest, _ := s.Place(t)
 		// MariaDB keeps a file until its engines have made durable what stands in it.
-		await(t, "the log is purged", func() (gone bool) {
-			s.exec(t, "PURGE BINARY LOGS TO '"+newest+"'")
-			for row := range s.rows(t, "SHOW BINARY LOGS") {
+		harness.Await(t, "the log is purged", func() (gone bool) {
+			s.Exec(t, "PURGE BINARY LOGS TO '"+newest+"'")
+			for row := range s.Rows(t, "SHOW BINARY LOGS") {
 				gone = row["Log_name"] == newest
 				break
 			}
 			return gone
 		})
-		left := s.executed(t)
-		s.commit(t, db.key("left"))
+		left := s.Executed(t)
+		s.Commit(t, db.Key("left"))
 		ahead := "0-1-999999"
-		if db.mysql() {
-			ahead = s.text(t, "SELECT @@server_uuid") + ":1-999999"
+		if db.IsMySQL() {
+			ahead = s.Text(t, "SELECT @@server_uuid") + ":1-999999"
 		}
 		for _, c := range []struct {
 			name, from string
 			parts      []string
 		}{
 			{"purged", "gtid:" + before, []string{"has purged some of what follows gtid:" + before, "gtid:" + left, "oldest"}},
-			{"ahead", "gtid:" + ahead, []string{"has not executed all of gtid:" + ahead, "gtid:" + s.executed(t), "now"}},
+			{"ahead", "gtid:" + ahead, []string{"has not executed all of gtid:" + ahead, "gtid:" + s.Executed(t), "now"}},
 			{"a purged file", fmt.Sprintf("file:%s:%d", file, offset), []string{file, "it has the files " + newest, "oldest"}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				for _, dry := range [][]string{nil, {"--dry-run"}} {
-					p := cfg.replay(t, append([]string{"--from", c.from}, dry...)...)
-					p.failed(t, 1, append(c.parts, "--from: ", db.Addr())...)
+					p := cfg.Replay(t, append([]string{"--from", c.from}, dry...)...)
+					p.MustEnd(t, 1, append(c.parts, "--from: ", db.Addr())...)
 					for _, wrong := range []string{"standard output", "checkpoint set", "next start", "delivered already", "waits for a decision"} {
-						if strings.Contains(p.stderr.String(), wrong) {
-							t.Errorf("it says %q, which means nothing here:\n%s", wrong, p.stderr.String())
+						if strings.Contains(p.Stderr.String(), wrong) {
+							t.Errorf("it says %q, which means nothing here:\n%s", wrong, p.Stderr.String())
 						}
 					}
 				}
-				mcsqueal(t, "checkpoint", "set", "--config", cfg.path, "--cluster", "east", "--to", c.from).
-					failed(t, 1, append(c.parts, "--to: ", db.Addr())...)
-				if _, err := os.Stat(cfg.stateDir); !os.IsNotExist(err) {
+				harness.Mcsqueal(t, "checkpoint", "set", "--config", cfg.Path, "--cluster", "east", "--to", c.from).
+					MustEnd(t, 1, append(c.parts, "--to: ", db.Addr())...)
+				if _, err := os.Stat(cfg.StateDir); !os.IsNotExist(err) {
 					t.Errorf("a position that cannot be set leaves a state_dir: %v", err)
 				}
 			})
 		}
 		// A source that cannot be asked is no reason to refuse a set.
-		nobody := configure(t, strings.Replace(db.url(), db.Addr(), "127.0.0.1:1", 1), "clusters:", cluster("east", "servers", m.Addr()))
-		p := mcsqueal(t, "checkpoint", "set", "--config", nobody.path, "--cluster", "east", "--to", "gtid:"+left)
-		if p.status != 0 || len(p.said("the source cannot be asked whether it has what follows the set")) != 1 {
-			t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
+		nobody := harness.Configure(t, strings.Replace(db.SourceURL(), db.Addr(), "127.0.0.1:1", 1), "clusters:", cluster("east", "servers", m.Addr()))
+		p := harness.Mcsqueal(t, "checkpoint", "set", "--config", nobody.Path, "--cluster", "east", "--to", "gtid:"+left)
+		if p.Status() != 0 || len(p.Said("the source cannot be asked whether it has what follows the set")) != 1 {
+			t.Errorf("exit status %d:\n%s", p.Status(), p.Stderr.String())
 		}
 		// What it names does work.
-		fill(t, m, db.key("left"))
+		m.Fill(t, db.Key("left"))
 		for _, from := range []string{"oldest", "gtid:" + left} {
-			if p := cfg.replay(t, "--from", from); p.status != 0 {
-				t.Errorf("--from %s: exit status %d:\n%s", from, p.status, p.stderr.String())
+			if p := cfg.Replay(t, "--from", from); p.Status() != 0 {
+				t.Errorf("--from %s: exit status %d:\n%s", from, p.Status(), p.Stderr.String())
 			}
-			mustBeGone(t, m, db.key("left"))
-			fill(t, m, db.key("left"))
+			m.MustLack(t, db.Key("left"))
+			m.Fill(t, db.Key("left"))
 		}
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 // line is what a dry run prints of one invalidation. The order of its fields is that
@@ -27,10 +29,10 @@ type line struct {
 
 // lines reads what a dry run has printed so far; each line must be one object with
 // known fields in their order, and nothing empty.
-func lines(t *testing.T, p *process) []line {
+func lines(t *testing.T, p *harness.Process) []line {
 	t.Helper()
 	var all []line
-	for _, text := range p.stdout.lines() {
+	for _, text := range p.Stdout.Lines() {
 		d := json.NewDecoder(strings.NewReader(text))
 		d.DisallowUnknownFields()
 		var l line

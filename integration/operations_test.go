@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -96,7 +97,7 @@ type operator struct {
 }
 
 // newOperator has a source, a client for it, caches, and other names of other servers.
-func newOperator(t *testing.T, db *servers.Database, east, west *servers.Memcached, more ...string) *operator {
+func newOperator(t *testing.T, db *servers.Database, east, west *harness.Cache, more ...string) *operator {
 	t.Helper()
 	dir := t.TempDir()
 	for _, folder := range []string{"bin", "etc"} {
@@ -107,14 +108,14 @@ func newOperator(t *testing.T, db *servers.Database, east, west *servers.Memcach
 	o := &operator{dir: dir, says: manual(t)}
 	o.here = strings.NewReplacer(append(more,
 		"/etc/mcsqueal", filepath.Join(dir, "etc"), "/var/lib/mcsqueal", filepath.Join(dir, "state"),
-		"mysql://mcsqueal@127.0.0.1:3306", nameOf(db.Kind())+"://mcsqueal@"+db.Addr(),
+		"mysql://mcsqueal@127.0.0.1:3306", db.Kind().Name()+"://mcsqueal@"+db.Addr(),
 		"127.0.0.1:11211", east.Addr(), "127.0.0.1:11212", west.Addr(),
 		"--owner=root --group=mcsqueal", "", "2026-01-02T15:00:00Z", time.Now().UTC().Add(-time.Hour).Format(time.RFC3339),
 		// The key goes at once, unless the machine has other things to do.
 		"sleep 1\n", "until [[ $(printf 'get user:1\\r\\nquit\\r\\n' | cache "+east.Addr()+") == END* ]]; do sleep 0.05; done\n",
 	)...)
 	o.client(t, db)
-	o.tool(t, "mcsqueal", "#!/bin/sh\nexec '"+binary.Path(t)+"' \"$@\"\n")
+	o.tool(t, "mcsqueal", "#!/bin/sh\nexec '"+harness.Binary(t)+"' \"$@\"\n")
 	o.tool(t, "systemctl", systemctl)
 	o.tool(t, "journalctl", "#!/bin/sh\nexec cat '"+filepath.Join(dir, "log")+"'\n")
 	t.Cleanup(func() { o.run(t, "systemctl stop\n") })
@@ -175,7 +176,7 @@ func onBoth(t *testing.T, test func(t *testing.T, start func(testing.TB, servers
 func TestTheManualIsTrue(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, start func(testing.TB, servers.Config) *servers.Database, heading string) {
-		db, east, west := start(t, servers.Config{}), newCache(t), newCache(t)
+		db, east, west := start(t, servers.Config{}), harness.NewCache(t), harness.NewCache(t)
 		o := newOperator(t, db, east, west)
 		said := o.run(t, o.section(t, heading)+o.section(t, "Install, configure, start")+o.section(t, "Replay after a misrouting")+
 			// Both clusters are away while the source purges its log.
@@ -219,11 +220,11 @@ func TestTheManualsFailoverIsTrue(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, start func(testing.TB, servers.Config) *servers.Database, heading string) {
 		first, second := start(t, servers.Config{}), start(t, servers.Config{})
-		east, west := newCache(t), newCache(t)
+		east, west := harness.NewCache(t), harness.NewCache(t)
 		if err := second.ReplicateFrom(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
-		url := nameOf(first.Kind()) + "://mcsqueal@"
+		url := first.Kind().Name() + "://mcsqueal@"
 		o := newOperator(t, first, east, west, "mysql://mcsqueal@db1:3306", url+first.Addr(), "mysql://mcsqueal@db2:3306", url+second.Addr())
 		o.run(t, o.section(t, heading)+o.section(t, "Install, configure, start"))
 		if err := second.CatchUp(t.Context(), first); err != nil {

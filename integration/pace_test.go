@@ -13,47 +13,49 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 func TestReplayKeepsToItsRate(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t) // the source has no part in it
-	m := newCache(t)
-	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-	s := db.session(t)
-	file, offset := s.place(t)
-	before := s.executed(t)
-	keys := db.numbered("k", 300)
-	s.commit(t, keys...)
+	db := harness.MySQL(t) // the source has no part in it
+	m := harness.NewCache(t)
+	cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+	s := db.Session(t)
+	file, offset := s.Place(t)
+	before := s.Executed(t)
+	keys := db.Numbered("k", 300)
+	s.Commit(t, keys...)
 	from := func(point string) []string {
-		return []string{"replay", "--config", cfg.path, "--from", point, "--match=^" + db.schema + ":", "--rate", "200"}
+		return []string{"replay", "--config", cfg.Path, "--from", point, "--match=^" + db.Schema + ":", "--rate", "200"}
 	}
 	args := from("file:" + file + ":" + strconv.FormatUint(offset, 10))
 
 	t.Run("to the end", func(t *testing.T) {
-		fill(t, m, keys...)
+		m.Fill(t, keys...)
 		began := time.Now()
-		if p := mcsqueal(t, args...); p.status != 0 {
-			t.Fatalf("exit status %d:\n%s", p.status, p.stderr.String())
+		if p := harness.Mcsqueal(t, args...); p.Status() != 0 {
+			t.Fatalf("exit status %d:\n%s", p.Status(), p.Stderr.String())
 		}
 		// A tenth of a second's keys may go out at once.
 		if took, least := time.Since(began), 1400*time.Millisecond; took < least {
 			t.Errorf("300 keys at 200 a second took %v, want %v at least", took, least)
 		}
-		mustBeGone(t, m, keys...)
+		m.MustLack(t, keys...)
 	})
 	t.Run("interrupted", func(t *testing.T) {
-		fill(t, m, keys...)
-		p := call{args: args}.start(t)
-		awaitGone(t, m, keys[0])
-		p.signal(t, syscall.SIGTERM)
-		p.failed(t, 1, "interrupted", "not complete")
+		m.Fill(t, keys...)
+		p := harness.Call{Args: args}.Start(t)
+		m.AwaitGone(t, keys[0])
+		p.Signal(t, syscall.SIGTERM)
+		p.MustEnd(t, 1, "interrupted", "not complete")
 	})
 	for name, args := range map[string][]string{"on a terminal": args, "on a terminal, by GTIDs": from("gtid:" + before)} {
 		t.Run(name, func(t *testing.T) {
-			fill(t, m, keys...)
+			m.Fill(t, keys...)
 			screen := newTerminal(t)
-			call{args: args, terminal: screen.theirs}.run(t)
+			harness.Call{Args: args, Terminal: screen.theirs}.Run(t)
 			shown := screen.shown(t)
 			// Bytes, of how many, keys, rates, and the time that is left.
 			for _, pattern := range []string{`\r.*[0-9.]+ [KM]?i?B of [0-9.]+ [KM]?i?B \([0-9]+ %\)`, `[1-9][0-9]* keys  [0-9]+ keys/s`, `[0-9]+s left`} {
@@ -116,21 +118,21 @@ func (s *terminal) shown(t *testing.T) string {
 // Second deletes are for who tails: nobody waits an hour for a replay.
 func TestReplayDeliversOnce(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t) // the source has no part in it
-	m := newCache(t)
+	db := harness.MySQL(t) // the source has no part in it
+	m := harness.NewCache(t)
 	wire := record(t, m.Addr())
-	cfg := configure(t, db.url(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], redelete_after: [1h]}", wire.addr))
-	s := db.session(t)
-	before := s.executed(t)
-	keys := db.numbered("k", 100)
-	fill(t, m, keys...)
-	s.commit(t, keys...)
-	p := cfg.replay(t, "--from", "gtid:"+before, "--match", "^"+db.schema+":")
-	if p.status != 0 {
-		t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
+	cfg := harness.Configure(t, db.SourceURL(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], redelete_after: [1h]}", wire.addr))
+	s := db.Session(t)
+	before := s.Executed(t)
+	keys := db.Numbered("k", 100)
+	m.Fill(t, keys...)
+	s.Commit(t, keys...)
+	p := cfg.Replay(t, "--from", "gtid:"+before, "--match", "^"+db.Schema+":")
+	if p.Status() != 0 {
+		t.Errorf("exit status %d:\n%s", p.Status(), p.Stderr.String())
 	}
-	mustBeGone(t, m, keys...)
-	if n := strings.Count(wire.sent.String(), "md "+db.schema+":"); n != len(keys) {
+	m.MustLack(t, keys...)
+	if n := strings.Count(wire.sent.String(), "md "+db.Schema+":"); n != len(keys) {
 		t.Errorf("%d deletes for %d keys", n, len(keys))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -18,17 +19,17 @@ const (
 
 // reload has a running daemon read its configuration again, and waits for what comes of
 // it: one more line that matches.
-func (p *process) reload(t *testing.T, outcome string) {
+func reload(t *testing.T, p *harness.Process, outcome string) {
 	t.Helper()
-	n := len(p.said(outcome))
-	p.signal(t, syscall.SIGHUP)
-	p.saysTimes(t, n+1, outcome)
+	n := len(p.Said(outcome))
+	p.Signal(t, syscall.SIGHUP)
+	p.SaysTimes(t, n+1, outcome)
 }
 
 // traffic commits numbered rows, one after the other, each naming keys of its number,
 // until it is told to stop.
 type traffic struct {
-	session *session
+	session *harness.Session
 	done    sync.WaitGroup
 	stop    chan struct{}
 	begun   atomic.Int64 // rows whose commit has begun
@@ -39,9 +40,9 @@ type traffic struct {
 // most is how many rows there may be; their keys are set beforehand.
 const most = 6000
 
-func startTraffic(t *testing.T, db *database) *traffic {
+func startTraffic(t *testing.T, db *harness.Database) *traffic {
 	t.Helper()
-	w := &traffic{session: db.session(t), stop: make(chan struct{})}
+	w := &traffic{session: db.Session(t), stop: make(chan struct{})}
 	w.done.Go(func() {
 		for i := range most {
 			select {
@@ -51,7 +52,7 @@ func startTraffic(t *testing.T, db *database) *traffic {
 			}
 			statement := fmt.Sprintf("INSERT /* mc: {k:%d} */ /* more: {m:%d} */ INTO rows_of VALUES (%d)", i, i, i)
 			w.begun.Store(int64(i + 1))
-			if _, w.err = w.session.conn.ExecContext(t.Context(), db.named(statement)); w.err != nil {
+			if _, w.err = w.session.Conn.ExecContext(t.Context(), db.Named(statement)); w.err != nil {
 				return
 			}
 			w.ended.Store(int64(i + 1))
@@ -79,7 +80,7 @@ func (w *traffic) end(t *testing.T) {
 func (w *traffic) flows(t *testing.T, rows int64) int {
 	t.Helper()
 	from := w.ended.Load()
-	await(t, "rows are committed", func() bool { return w.ended.Load() >= from+rows || w.ended.Load() == most })
+	harness.Await(t, "rows are committed", func() bool { return w.ended.Load() >= from+rows || w.ended.Load() == most })
 	return int(w.begun.Load())
 }
 
@@ -88,25 +89,25 @@ func (w *traffic) flows(t *testing.T, rows int64) int {
 // one that was taken out for a while once it is back.
 func TestReloadsUnderLoadDropNoKey(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		db.grant(t)
-		db.exec(t, "CREATE TABLE rows_of (id INT PRIMARY KEY)")
-		east, north := newCache(t), newCache(t)
-		keys := func(name string, from, to int) []string { return db.numbered(name, to)[from:] }
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		db.Exec(t, "CREATE TABLE rows_of (id INT PRIMARY KEY)")
+		east, north := harness.NewCache(t), harness.NewCache(t)
+		keys := func(name string, from, to int) []string { return db.Numbered(name, to)[from:] }
 		for _, name := range []string{"k", "m", "row"} {
-			fill(t, east, keys(name, 0, most)...)
-			fill(t, north, keys(name, 0, most)...)
+			east.Fill(t, keys(name, 0, most)...)
+			north.Fill(t, keys(name, 0, most)...)
 		}
-		rules := "rules: [{table: " + db.schema + ".rows_of, keys: [\"" + db.schema + ":row:{id}\"]}]"
+		rules := "rules: [{table: " + db.Schema + ".rows_of, keys: [\"" + db.Schema + ":row:{id}\"]}]"
 		// Beside it one that is away, which delays no change, and whose place is kept.
 		inEast := cluster("east", "servers", east.Addr()) + "\n" + cluster("away", "servers", "127.0.0.1:1")
 		inNorth := cluster("north", "routers", north.Addr())
-		cfg := configure(t, db.url(), rules, "clusters:", inEast)
-		daemon := cfg.daemon(t, "--admin-listen", "127.0.0.1:0")
+		cfg := harness.Configure(t, db.SourceURL(), rules, "clusters:", inEast)
+		daemon := cfg.Daemon(t, "--admin-listen", "127.0.0.1:0")
 		change := func(outcome string, lines ...string) {
 			t.Helper()
-			cfg.write(t, db.url(), lines...)
-			daemon.reload(t, outcome)
+			cfg.Write(t, db.SourceURL(), lines...)
+			reload(t, daemon, outcome)
 		}
 		w := startTraffic(t, db)
 		w.flows(t, 100)
@@ -127,30 +128,30 @@ func TestReloadsUnderLoadDropNoKey(t *testing.T) {
 			{"no cluster is defined", []string{"clusters: []"}},
 			{"log.format cannot be changed while the daemon runs", []string{"log: {format: json}", "clusters:", inEast}},
 			{"is it renamed", []string{"clusters:", inEast, strings.Replace(inNorth, "north", "south", 1)}},
-			{"the table has no such column", []string{"rules: [{table: " + db.schema + ".rows_of, keys: [\"{nope}\"]}]", "clusters:", inEast, inNorth}},
+			{"the table has no such column", []string{"rules: [{table: " + db.Schema + ".rows_of, keys: [\"{nope}\"]}]", "clusters:", inEast, inNorth}},
 			{"the action is not honoured", []string{"clusters:", inEast, strings.Replace(inNorth, "name:", "action: \"holdoff:2s\", name:", 1)}},
 		} {
 			change(refused+".*"+bad.says, bad.lines...)
-			if v := daemon.metric(t, "mcsqueal_config_last_reload_successful"); v != 0 {
+			if v := metric(t, daemon, "mcsqueal_config_last_reload_successful"); v != 0 {
 				t.Errorf("mcsqueal_config_last_reload_successful is %v after a refusal", v)
 			}
 		}
 		w.flows(t, 50)
 		change(atWork, rules, "tags: [mc, more]", "log: {level: debug}", "clusters:", inEast)
-		if v := daemon.metric(t, "mcsqueal_config_last_reload_successful"); v != 1 {
+		if v := metric(t, daemon, "mcsqueal_config_last_reload_successful"); v != 1 {
 			t.Errorf("mcsqueal_config_last_reload_successful is %v after a reload", v)
 		}
-		if _, text := daemon.get(t, "/metrics"); strings.Contains(text, `cluster="north"`) {
+		if _, text := get(t, daemon, "/metrics"); strings.Contains(text, `cluster="north"`) {
 			t.Error("a cluster that is served no more is counted for")
 		}
 		w.flows(t, 100)
-		if c, _ := cfg.checkpoint(t); c.Clusters["north"].File == "" || fmt.Sprint(c.Retired) != "[north]" {
+		if c, _ := cfg.Checkpoint(t); c.Clusters["north"].File == "" || fmt.Sprint(c.Retired) != "[north]" {
 			t.Errorf("the place of the cluster that was taken out is not kept: %+v", c)
 		}
 
 		// Many at once, and then the cluster is back.
 		for range 5 {
-			daemon.reload(t, atWork)
+			reload(t, daemon, atWork)
 			w.flows(t, 10)
 		}
 		change(atWork, rules, "tags: [mc, more]", "visibility: auto", "catch_up: 1", "clusters:", inEast, strings.Replace(inNorth, "name:", "window: 1, name:", 1))
@@ -160,21 +161,21 @@ func TestReloadsUnderLoadDropNoKey(t *testing.T) {
 		if all == most {
 			t.Error("the rows came to an end before the reloads did, which so were not under load")
 		}
-		awaitGone(t, east, keys("k", 0, all)...)
-		awaitGone(t, east, keys("row", 0, all)...)
-		awaitGone(t, east, keys("m", more, all)...)
-		awaitGone(t, north, keys("k", since, all)...)
-		awaitGone(t, north, keys("row", since, all)...)
-		mustBeThere(t, north, keys("k", 0, before-100)...)
-		if waited := daemon.said("stopping"); len(waited) > 0 {
+		east.AwaitGone(t, keys("k", 0, all)...)
+		east.AwaitGone(t, keys("row", 0, all)...)
+		east.AwaitGone(t, keys("m", more, all)...)
+		north.AwaitGone(t, keys("k", since, all)...)
+		north.AwaitGone(t, keys("row", since, all)...)
+		north.MustHave(t, keys("k", 0, before-100)...)
+		if waited := daemon.Said("stopping"); len(waited) > 0 {
 			t.Errorf("a change waited for a cluster that is away: %s", waited)
 		}
-		if at, _ := cfg.checkpoint(t); at.Clusters["away"].Offset >= at.Clusters["east"].Offset {
+		if at, _ := cfg.Checkpoint(t); at.Clusters["away"].Offset >= at.Clusters["east"].Offset {
 			t.Errorf("the place of the cluster that is away has moved: %+v", at)
 		}
-		daemon.signal(t, syscall.SIGTERM) // it waits for that cluster now
-		daemon.failed(t, 0)
-		if c, _ := cfg.checkpoint(t); len(c.Retired) > 0 {
+		daemon.Signal(t, syscall.SIGTERM) // it waits for that cluster now
+		daemon.MustEnd(t, 0)
+		if c, _ := cfg.Checkpoint(t); len(c.Retired) > 0 {
 			t.Errorf("the checkpoint has %v retired, which is served", c.Retired)
 		}
 	})
@@ -184,24 +185,24 @@ func TestReloadsUnderLoadDropNoKey(t *testing.T) {
 // it out while no daemon ran has to say what has become of it.
 func TestAClusterTakenOutByAReloadIsNoMistake(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		m := newCache(t)
-		east, west := cluster("east", "servers", m.Addr()), cluster("west", "servers", newCache(t).Addr())
-		cfg := configure(t, db.url(), "clusters:", east, west)
-		daemon := cfg.daemon(t)
-		cfg.write(t, db.url(), "clusters:", east)
-		daemon.reload(t, atWork)
-		daemon.stop(t)
-		daemon = cfg.daemon(t)
-		daemon.says(t, "place of a cluster that was taken out.*cluster=west.*mcsqueal checkpoint drop --cluster west")
-		db.session(t).settle(t, m)
-		daemon.stop(t)
-		if p := mcsqueal(t, "checkpoint", "show", "--config", cfg.path); !strings.Contains(p.stdout.String(), "west") {
-			t.Errorf("checkpoint show: %s", p.stdout.String())
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		east, west := cluster("east", "servers", m.Addr()), cluster("west", "servers", harness.NewCache(t).Addr())
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", east, west)
+		daemon := cfg.Daemon(t)
+		cfg.Write(t, db.SourceURL(), "clusters:", east)
+		reload(t, daemon, atWork)
+		daemon.Stop(t)
+		daemon = cfg.Daemon(t)
+		daemon.Says(t, "place of a cluster that was taken out.*cluster=west.*mcsqueal checkpoint drop --cluster west")
+		db.Session(t).Settle(t, m)
+		daemon.Stop(t)
+		if p := harness.Mcsqueal(t, "checkpoint", "show", "--config", cfg.Path); !strings.Contains(p.Stdout.String(), "west") {
+			t.Errorf("checkpoint show: %s", p.Stdout.String())
 		}
-		mcsqueal(t, "checkpoint", "drop", "--cluster", "west", "--config", cfg.path).failed(t, 0)
+		harness.Mcsqueal(t, "checkpoint", "drop", "--cluster", "west", "--config", cfg.Path).MustEnd(t, 0)
 		// Without a daemon to see it, it may have been renamed.
-		cfg.write(t, db.url(), "clusters:", strings.Replace(east, "east", "first", 1))
-		mcsqueal(t, "run", "--config", cfg.path).failed(t, 2, `a cluster "east" that the configuration lacks`, "checkpoint drop --cluster east")
+		cfg.Write(t, db.SourceURL(), "clusters:", strings.Replace(east, "east", "first", 1))
+		harness.Mcsqueal(t, "run", "--config", cfg.Path).MustEnd(t, 2, `a cluster "east" that the configuration lacks`, "checkpoint drop --cluster east")
 	})
 }

@@ -15,14 +15,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // stretch is a piece of a server's log in two files, and what is known of it from
 // outside.
 type stretch struct {
-	db *database
-	s  *session
+	db *harness.Database
+	s  *harness.Session
 	// first and second are the keys in the order in which they must come out: of the
 	// first file and of the second. tables has the table of each, without its test's
 	// name; "" where the log does not say.
@@ -47,75 +48,75 @@ func (m mark) at() string   { return fmt.Sprintf("file:%s:%d", m.file, m.offset)
 func (m mark) gtid() string { return "gtid:" + m.executed }
 func (m mark) when() string { return "time:" + m.time.UTC().Format(time.RFC3339) }
 
-// mark notes a place, between two whole seconds.
-func (s *session) mark(t *testing.T) mark {
+// markIn notes a place, between two whole seconds.
+func markIn(t *testing.T, s *harness.Session) mark {
 	t.Helper()
 	now := func() (seconds int64) {
-		if err := s.conn.QueryRowContext(t.Context(), "SELECT UNIX_TIMESTAMP(SYSDATE())").Scan(&seconds); err != nil {
+		if err := s.Conn.QueryRowContext(t.Context(), "SELECT UNIX_TIMESTAMP(SYSDATE())").Scan(&seconds); err != nil {
 			t.Fatal(err)
 		}
 		return seconds
 	}
 	began := now()
-	await(t, "the server's clock goes on", func() bool { return now() > began })
-	m := mark{executed: s.executed(t), time: time.Unix(now(), 0)}
-	m.file, m.offset = s.place(t)
-	await(t, "the server's clock goes on", func() bool { return now() > m.time.Unix() })
+	harness.Await(t, "the server's clock goes on", func() bool { return now() > began })
+	m := mark{executed: s.Executed(t), time: time.Unix(now(), 0)}
+	m.file, m.offset = s.Place(t)
+	harness.Await(t, "the server's clock goes on", func() bool { return now() > m.time.Unix() })
 	return m
 }
 
 // newStretch writes one.
-func newStretch(t *testing.T, db *database) *stretch {
+func newStretch(t *testing.T, db *harness.Database) *stretch {
 	t.Helper()
-	s := db.session(t)
-	s.exec(t, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(2000))")
+	s := db.Session(t)
+	s.Exec(t, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(2000))")
 	x := &stretch{db: db, s: s, tables: map[string]string{}}
 	named := func(half *[]string, table string, keys ...string) {
 		for _, key := range keys {
-			*half = append(*half, db.key(key))
-			x.tables[db.key(key)] = table
+			*half = append(*half, db.Key(key))
+			x.tables[db.Key(key)] = table
 		}
 	}
-	s.exec(t, "FLUSH BINARY LOGS")
-	x.before = s.mark(t)
+	s.Exec(t, "FLUSH BINARY LOGS")
+	x.before = markIn(t, s)
 
-	s.exec(t, "INSERT /* mc: {a2} {a1} */ INTO t VALUES (1, '/* mc: {no} */')")
-	s.exec(t, "INSERT /* mc: {a1} */ INTO settled VALUES ()")
+	s.Exec(t, "INSERT /* mc: {a2} {a1} */ INTO t VALUES (1, '/* mc: {no} */')")
+	s.Exec(t, "INSERT /* mc: {a1} */ INTO settled VALUES ()")
 	named(&x.first, "t", "a2", "a1")
-	x.first, x.tables[db.key("a1")] = append(x.first, db.key("a1")), ""
-	s.exec(t, "BEGIN; UPDATE /* mc: {b1} {b2} */ t SET name = 'x'; INSERT /* mc: {b1} {b3} */ INTO settled VALUES (); COMMIT")
+	x.first, x.tables[db.Key("a1")] = append(x.first, db.Key("a1")), ""
+	s.Exec(t, "BEGIN; UPDATE /* mc: {b1} {b2} */ t SET name = 'x'; INSERT /* mc: {b1} {b3} */ INTO settled VALUES (); COMMIT")
 	named(&x.first, "t", "b1", "b2")
 	named(&x.first, "settled", "b3")
-	s.exec(t, "BEGIN; UPDATE /* mc: {no} */ t SET name = 'y'; ROLLBACK")
-	other := db.session(t)
-	other.exec(t, "XA START '"+db.schema+"'; INSERT /* mc: {x1} */ INTO t VALUES (2, 'x'); XA END '"+db.schema+"'; XA PREPARE '"+db.schema+"'")
-	s.exec(t, "INSERT /* mc: {c1} */ INTO settled VALUES ()")
+	s.Exec(t, "BEGIN; UPDATE /* mc: {no} */ t SET name = 'y'; ROLLBACK")
+	other := db.Session(t)
+	other.Exec(t, "XA START '"+db.Schema+"'; INSERT /* mc: {x1} */ INTO t VALUES (2, 'x'); XA END '"+db.Schema+"'; XA PREPARE '"+db.Schema+"'")
+	s.Exec(t, "INSERT /* mc: {c1} */ INTO settled VALUES ()")
 	named(&x.first, "settled", "c1")
-	other.exec(t, "XA COMMIT '"+db.schema+"'")
+	other.Exec(t, "XA COMMIT '"+db.Schema+"'")
 	named(&x.first, "t", "x1")
-	other.close()
+	other.Close()
 
-	x.between = s.mark(t)
-	s.exec(t, "FLUSH BINARY LOGS")
+	x.between = markIn(t, s)
+	s.Exec(t, "FLUSH BINARY LOGS")
 
-	s.exec(t, "ALTER /* mc: {d1} */ TABLE t COMMENT 'x'")
+	s.Exec(t, "ALTER /* mc: {d1} */ TABLE t COMMENT 'x'")
 	named(&x.second, "", "d1")
-	if db.mysql() {
-		s.exec(t, "SET SESSION binlog_transaction_compression = ON")
+	if db.IsMySQL() {
+		s.Exec(t, "SET SESSION binlog_transaction_compression = ON")
 	}
-	s.exec(t, "INSERT /* mc: {e1} {e2} */ INTO t VALUES (3, REPEAT('z', 500))")
+	s.Exec(t, "INSERT /* mc: {e1} {e2} */ INTO t VALUES (3, REPEAT('z', 500))")
 	named(&x.second, "t", "e1", "e2")
-	if db.mysql() {
-		s.exec(t, "SET SESSION binlog_transaction_compression = OFF")
+	if db.IsMySQL() {
+		s.Exec(t, "SET SESSION binlog_transaction_compression = OFF")
 	}
-	s.exec(t, "SET SESSION binlog_format = STATEMENT")
-	s.exec(t, "UPDATE /* mc: {f1} */ t SET name = 'x'")
+	s.Exec(t, "SET SESSION binlog_format = STATEMENT")
+	s.Exec(t, "UPDATE /* mc: {f1} */ t SET name = 'x'")
 	named(&x.second, "", "f1")
-	s.exec(t, "SET SESSION binlog_format = ROW")
-	s.exec(t, "INSERT INTO t VALUES (?, ?) /* mc: {g1} */", 4, db.named("' /* mc: {no} */"))
+	s.Exec(t, "SET SESSION binlog_format = ROW")
+	s.Exec(t, "INSERT INTO t VALUES (?, ?) /* mc: {g1} */", 4, db.Named("' /* mc: {no} */"))
 	named(&x.second, "t", "g1")
-	x.after = s.mark(t)
-	s.exec(t, "FLUSH BINARY LOGS")
+	x.after = markIn(t, s)
+	s.Exec(t, "FLUSH BINARY LOGS")
 
 	logs, err := db.LogFiles()
 	if err != nil {
@@ -143,14 +144,14 @@ func newStretch(t *testing.T, db *database) *stretch {
 func (x *stretch) keys() []string { return slices.Concat(x.first, x.second) }
 
 // mine is a flag that lets only keys of the test through: others use the server, too.
-func (x *stretch) mine() string { return "--match=^" + x.db.schema + ":" }
+func (x *stretch) mine() string { return "--match=^" + x.db.Schema + ":" }
 
 // dry runs a replay with --dry-run and gives its lines.
-func (x *stretch) dry(t *testing.T, cfg *settings, args ...string) []line {
+func (x *stretch) dry(t *testing.T, cfg *harness.Settings, args ...string) []line {
 	t.Helper()
-	p := cfg.replay(t, append([]string{"--dry-run", x.mine()}, args...)...)
-	if p.status != 0 {
-		t.Fatalf("replay %s: exit status %d:\n%s", args, p.status, p.stderr.String())
+	p := cfg.Replay(t, append([]string{"--dry-run", x.mine()}, args...)...)
+	if p.Status() != 0 {
+		t.Fatalf("replay %s: exit status %d:\n%s", args, p.Status(), p.Stderr.String())
 	}
 	return lines(t, p)
 }
@@ -159,9 +160,9 @@ func TestReplayGivesTheSameKeysFromServerAndFiles(t *testing.T) {
 	t.Parallel()
 	// Its own, since there is an XA transaction in it, which must not be prepared when
 	// others' daemons start.
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		x := newStretch(t, db)
-		nowhere := configure(t, db.url()) // no cluster at all
+		nowhere := harness.Configure(t, db.SourceURL()) // no cluster at all
 		fromServer := x.dry(t, nowhere, "--from", "oldest")
 		if diff := cmp.Diff(x.keys(), keysOf(t, fromServer)); diff != "" {
 			t.Errorf("keys from the server (-written +replayed):\n%s", diff)
@@ -169,10 +170,10 @@ func TestReplayGivesTheSameKeysFromServerAndFiles(t *testing.T) {
 		for _, l := range fromServer {
 			x.check(t, l)
 		}
-		needsNothing := call{args: append([]string{"replay", "--dry-run", x.mine(), "--files"}, x.files...), env: []string{"MCSQUEAL_PASSWORD="}}
-		p := needsNothing.run(t)
-		if p.status != 0 {
-			t.Fatalf("exit status %d:\n%s", p.status, p.stderr.String())
+		needsNothing := harness.Call{Args: append([]string{"replay", "--dry-run", x.mine(), "--files"}, x.files...), Env: []string{"MCSQUEAL_PASSWORD="}}
+		p := needsNothing.Run(t)
+		if p.Status() != 0 {
+			t.Fatalf("exit status %d:\n%s", p.Status(), p.Stderr.String())
 		}
 		if diff := cmp.Diff(fromServer, lines(t, p)); diff != "" {
 			t.Errorf("lines (-from the server +from files):\n%s", diff)
@@ -188,8 +189,8 @@ func TestReplayGivesTheSameKeysFromServerAndFiles(t *testing.T) {
 // check holds a line to what the server itself says of the place.
 func (x *stretch) check(t *testing.T, l line) {
 	t.Helper()
-	if l.Action != "delete" || l.Cause != "tag" || l.Schema != x.db.schema || l.Clusters != nil {
-		t.Errorf("line %+v; want a delete for a tag in schema %s", l, x.db.schema)
+	if l.Action != "delete" || l.Cause != "tag" || l.Schema != x.db.Schema || l.Clusters != nil {
+		t.Errorf("line %+v; want a delete for a tag in schema %s", l, x.db.Schema)
 	}
 	if table := x.tables[l.Key]; table != "" && l.Table != table {
 		t.Errorf("line %+v; want table %s", l, table)
@@ -201,7 +202,7 @@ func (x *stretch) check(t *testing.T, l line) {
 		t.Errorf("line %+v; want a GTID, in %s or %s", l, x.before.file, x.after.file)
 		return
 	}
-	for row := range x.s.rows(t, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' FROM %d LIMIT 1", l.Log, l.Pos)) {
+	for row := range x.s.Rows(t, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' FROM %d LIMIT 1", l.Log, l.Pos)) {
 		if !strings.HasPrefix(row["Event_type"], "Gtid") || !strings.Contains(row["Info"], l.GTID) {
 			t.Errorf("line %+v: at that place the server has %v", l, row)
 		}
@@ -210,10 +211,10 @@ func (x *stretch) check(t *testing.T, l line) {
 
 // testBounds holds replay to its bounds, in every form, from the server and from files.
 func (x *stretch) testBounds(t *testing.T) {
-	cfg := configure(t, x.db.url())
+	cfg := harness.Configure(t, x.db.SourceURL())
 	all := x.dry(t, cfg, "--from", "oldest")
 	// One transaction in the middle, by its own place: it begins where its line says.
-	i := slices.IndexFunc(all, func(l line) bool { return l.Key == x.db.key("b1") })
+	i := slices.IndexFunc(all, func(l line) bool { return l.Key == x.db.Key("b1") })
 	b := all[i]
 	next := all[i+3]
 	place := fmt.Sprintf("file:%s:%d", b.Log, b.Pos)
@@ -238,10 +239,10 @@ func (x *stretch) testBounds(t *testing.T) {
 		{x.between.at(), x.between.at(), nil},
 		{x.between.gtid(), x.between.gtid(), nil},
 		// The bound is inclusive: what begins at it, has its GTID or its time, comes out.
-		{place, place, x.db.keys("b1", "b2", "b3")},
-		{place, fmt.Sprintf("file:%s:%d", next.Log, next.Pos-1), x.db.keys("b1", "b2", "b3")},
-		{place, fmt.Sprintf("file:%s:%d", next.Log, next.Pos), x.db.keys("b1", "b2", "b3", "c1")},
-		{place, "gtid:" + b.GTID, x.db.keys("b1", "b2", "b3")},
+		{place, place, x.db.Keys("b1", "b2", "b3")},
+		{place, fmt.Sprintf("file:%s:%d", next.Log, next.Pos-1), x.db.Keys("b1", "b2", "b3")},
+		{place, fmt.Sprintf("file:%s:%d", next.Log, next.Pos), x.db.Keys("b1", "b2", "b3", "c1")},
+		{place, "gtid:" + b.GTID, x.db.Keys("b1", "b2", "b3")},
 		{"oldest", fmt.Sprintf("file:%s:99999999", x.before.file), x.first},
 		{x.before.at(), "time:" + all[len(x.first)-1].Time.Format(time.RFC3339Nano), x.first},
 		{"time:" + all[len(x.first)].Time.Format(time.RFC3339Nano), "", x.second},
@@ -286,7 +287,7 @@ func (x *stretch) testBoundsThatSayNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign, own := "gtid:0-1-3", "mysql"
-	if !x.db.mysql() {
+	if !x.db.IsMySQL() {
 		foreign, own = "gtid:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-3", "mariadb"
 	}
 	at := x.before.at()
@@ -312,16 +313,16 @@ func (x *stretch) testBoundsThatSayNothing(t *testing.T) {
 		{"to a file of another log, of the server", 1, []string{"--from", "oldest", "--to", "file:other.000001:4"}, nil, []string{"other.000001", "it has the files bin.0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := call{args: append([]string{"replay", "--dry-run", "--source", x.db.url(), x.mine()}, c.args...), stdin: bytes.NewReader(c.stdin)}.run(t)
-			p.failed(t, c.status, c.parts...)
-			if printed := p.stdout.String(); printed != "" {
-				t.Errorf("it printed %s", clip(printed))
+			p := harness.Call{Args: append([]string{"replay", "--dry-run", "--source", x.db.SourceURL(), x.mine()}, c.args...), Stdin: bytes.NewReader(c.stdin)}.Run(t)
+			p.MustEnd(t, c.status, c.parts...)
+			if printed := p.Stdout.String(); printed != "" {
+				t.Errorf("it printed %s", harness.Clip(printed))
 			}
 		})
 	}
 	// In one stream the log says the name of the file behind the first.
 	t.Run("from a file within another", func(t *testing.T) {
-		got := keysOf(t, x.dry(t, configure(t, x.db.url()), "--from", fmt.Sprintf("file:%s:4", x.after.file), "--files", all))
+		got := keysOf(t, x.dry(t, harness.Configure(t, x.db.SourceURL()), "--from", fmt.Sprintf("file:%s:4", x.after.file), "--files", all))
 		if diff := cmp.Diff(x.second, got); diff != "" {
 			t.Errorf("keys (-want +got):\n%s", diff)
 		}
@@ -366,9 +367,9 @@ func (x *stretch) testPacked(t *testing.T) {
 		{name: "a file and standard input", files: []string{gzipped[0], "-"}, stdin: read(gzipped[1]), want: x.keys()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := call{args: append([]string{"replay", "--dry-run", x.mine(), "--files"}, c.files...), stdin: c.stdin}.run(t)
-			if p.status != 0 {
-				t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
+			p := harness.Call{Args: append([]string{"replay", "--dry-run", x.mine(), "--files"}, c.files...), Stdin: c.stdin}.Run(t)
+			if p.Status() != 0 {
+				t.Errorf("exit status %d:\n%s", p.Status(), p.Stderr.String())
 			}
 			if diff := cmp.Diff(c.want, keysOf(t, lines(t, p))); diff != "" {
 				t.Errorf("keys (-want +got):\n%s", diff)
@@ -399,56 +400,56 @@ func pack(t *testing.T, name string, data []byte, packer func(io.Writer) (io.Wri
 
 // testDelivery delivers for good.
 func (x *stretch) testDelivery(t *testing.T) {
-	east, west := newCache(t), newCache(t)
-	cfg := configure(t, x.db.url(), "clusters:", cluster("east", "servers", east.Addr()), cluster("west", "routers", west.Addr()))
+	east, west := harness.NewCache(t), harness.NewCache(t)
+	cfg := harness.Configure(t, x.db.SourceURL(), "clusters:", cluster("east", "servers", east.Addr()), cluster("west", "routers", west.Addr()))
 	filled := func() {
 		t.Helper()
-		fill(t, east, x.keys()...)
-		fill(t, west, x.keys()...)
+		east.Fill(t, x.keys()...)
+		west.Fill(t, x.keys()...)
 	}
-	ok := func(p *process) {
+	ok := func(p *harness.Process) {
 		t.Helper()
-		if p.status != 0 {
-			t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
+		if p.Status() != 0 {
+			t.Errorf("exit status %d:\n%s", p.Status(), p.Stderr.String())
 		}
 	}
 	t.Run("to every cluster", func(t *testing.T) {
 		filled()
-		fill(t, east, x.db.key("no"))
-		ok(cfg.replay(t, "--from", "oldest"))
-		mustBeGone(t, east, x.keys()...)
-		mustBeGone(t, west, x.keys()...)
-		mustBeThere(t, east, x.db.key("no"))
+		east.Fill(t, x.db.Key("no"))
+		ok(cfg.Replay(t, "--from", "oldest"))
+		east.MustLack(t, x.keys()...)
+		west.MustLack(t, x.keys()...)
+		east.MustHave(t, x.db.Key("no"))
 	})
 	t.Run("to one cluster", func(t *testing.T) {
 		filled()
-		ok(cfg.replay(t, "--from", x.before.at(), "--cluster", "west"))
-		mustBeThere(t, east, x.keys()...)
-		mustBeGone(t, west, x.keys()...)
+		ok(cfg.Replay(t, "--from", x.before.at(), "--cluster", "west"))
+		east.MustHave(t, x.keys()...)
+		west.MustLack(t, x.keys()...)
 	})
 	t.Run("of files, to a cluster of the command line", func(t *testing.T) {
 		filled()
-		ok(mcsqueal(t, append([]string{"replay", "--cluster", "there=" + east.Addr(), "--files"}, x.files...)...))
-		mustBeGone(t, east, x.keys()...)
-		mustBeThere(t, west, x.keys()...)
+		ok(harness.Mcsqueal(t, append([]string{"replay", "--cluster", "there=" + east.Addr(), "--files"}, x.files...)...))
+		east.MustLack(t, x.keys()...)
+		west.MustHave(t, x.keys()...)
 	})
 	t.Run("of what matches", func(t *testing.T) {
 		filled()
-		ok(cfg.replay(t, "--from", x.before.at(), "--match", "^"+x.db.schema+":[ab]"))
-		chosen := x.db.keys("a1", "a2", "b1", "b2", "b3")
+		ok(cfg.Replay(t, "--from", x.before.at(), "--match", "^"+x.db.Schema+":[ab]"))
+		chosen := x.db.Keys("a1", "a2", "b1", "b2", "b3")
 		rest := slices.DeleteFunc(x.keys(), func(key string) bool { return slices.Contains(chosen, key) })
-		mustBeGone(t, east, chosen...)
-		mustBeThere(t, east, rest...)
+		east.MustLack(t, chosen...)
+		east.MustHave(t, rest...)
 	})
 	t.Run("of a stretch", func(t *testing.T) {
 		filled()
-		ok(cfg.replay(t, "--from", x.before.gtid(), "--to", x.between.gtid()))
-		mustBeGone(t, east, x.first...)
-		mustBeThere(t, east, x.second...)
+		ok(cfg.Replay(t, "--from", x.before.gtid(), "--to", x.between.gtid()))
+		east.MustLack(t, x.first...)
+		east.MustHave(t, x.second...)
 	})
 	t.Run("leaves no state", func(t *testing.T) {
-		if _, err := os.Stat(cfg.stateDir); !os.IsNotExist(err) {
-			t.Errorf("%s is there: %v", cfg.stateDir, err)
+		if _, err := os.Stat(cfg.StateDir); !os.IsNotExist(err) {
+			t.Errorf("%s is there: %v", cfg.StateDir, err)
 		}
 	})
 	for _, c := range []struct {
@@ -468,10 +469,10 @@ func (x *stretch) testDelivery(t *testing.T) {
 		{"of a file that is not there", 1, []string{"--files", "/nonexistent/bin.000001"}, []string{"/nonexistent/bin.000001"}},
 		{"of a folder", 1, []string{"--files", "/"}, []string{"is a directory"}},
 	} {
-		t.Run(c.name, func(t *testing.T) { cfg.replay(t, c.args...).failed(t, c.status, c.parts...) })
+		t.Run(c.name, func(t *testing.T) { cfg.Replay(t, c.args...).MustEnd(t, c.status, c.parts...) })
 	}
 	t.Run("to nowhere", func(t *testing.T) {
-		configure(t, x.db.url()).replay(t, "--from", "oldest").failed(t, 2, "--cluster", "--dry-run")
+		harness.Configure(t, x.db.SourceURL()).Replay(t, "--from", "oldest").MustEnd(t, 2, "--cluster", "--dry-run")
 	})
 }
 
@@ -479,27 +480,27 @@ func (x *stretch) testDelivery(t *testing.T) {
 // out: nobody would read it again.
 func TestFailedReplayDeliversWhatCameBefore(t *testing.T) {
 	t.Parallel()
-	db := shared[0].get(t) // the source has no part in it
-	m := newCache(t)
-	s := db.session(t)
-	s.exec(t, "FLUSH BINARY LOGS")
-	file, _ := s.place(t)
-	keys := db.numbered("k", 240)
-	s.commit(t, keys...)
-	s.commit(t, db.key("next"))
-	s.exec(t, "FLUSH BINARY LOGS")
+	db := harness.MySQL(t) // the source has no part in it
+	m := harness.NewCache(t)
+	s := db.Session(t)
+	s.Exec(t, "FLUSH BINARY LOGS")
+	file, _ := s.Place(t)
+	keys := db.Numbered("k", 240)
+	s.Commit(t, keys...)
+	s.Commit(t, db.Key("next"))
+	s.Exec(t, "FLUSH BINARY LOGS")
 	data, err := os.ReadFile(filepath.Join(db.DataDir(), file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	broken := filepath.Join(t.TempDir(), file)
-	if err := os.WriteFile(broken, data[:bytes.Index(data, []byte(db.key("next")))], 0o600); err != nil {
+	if err := os.WriteFile(broken, data[:bytes.Index(data, []byte(db.Key("next")))], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, m, keys...)
-	p := mcsqueal(t, "replay", "--cluster", "east="+m.Addr(), "--match", "^"+db.schema+":", "--rate", "20", "--files", broken)
-	p.failed(t, 1, broken, "expected")
-	mustBeGone(t, m, keys...)
+	m.Fill(t, keys...)
+	p := harness.Mcsqueal(t, "replay", "--cluster", "east="+m.Addr(), "--match", "^"+db.Schema+":", "--rate", "20", "--files", broken)
+	p.MustEnd(t, 1, broken, "expected")
+	m.MustLack(t, keys...)
 }
 
 // testBrokenFiles holds replay to saying where a file ends being one, after all that
@@ -509,9 +510,9 @@ func (x *stretch) testBrokenFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := x.dry(t, configure(t, x.db.url()), "--files", x.files[0])
-	c1 := all[slices.IndexFunc(all, func(l line) bool { return l.Key == x.db.key("c1") })]
-	upTo := x.first[:slices.Index(x.first, x.db.key("c1"))]
+	all := x.dry(t, harness.Configure(t, x.db.SourceURL()), "--files", x.files[0])
+	c1 := all[slices.IndexFunc(all, func(l line) bool { return l.Key == x.db.Key("c1") })]
+	upTo := x.first[:slices.Index(x.first, x.db.Key("c1"))]
 	damaged := slices.Clone(data)
 	damaged[c1.Pos+40] ^= 1
 	for _, c := range []struct {
@@ -533,11 +534,11 @@ func (x *stretch) testBrokenFiles(t *testing.T) {
 			if err := os.WriteFile(name, c.data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			p := mcsqueal(t, "replay", "--dry-run", x.mine(), "--files", name)
+			p := harness.Mcsqueal(t, "replay", "--dry-run", x.mine(), "--files", name)
 			if c.parts == nil {
-				p.failed(t, 0)
+				p.MustEnd(t, 0)
 			} else {
-				p.failed(t, 1, append(c.parts, name)...)
+				p.MustEnd(t, 1, append(c.parts, name)...)
 			}
 			if diff := cmp.Diff(c.want, keysOf(t, lines(t, p))); diff != "" {
 				t.Errorf("keys (-want +got):\n%s", diff)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -12,125 +13,125 @@ import (
 // another name, and stops at the first row that has it. Changed then, nothing is lost.
 func TestRenamingAColumnLosesNothing(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		db.grant(t)
-		m := newCache(t)
-		s := db.session(t)
-		s.exec(t, users)
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		s.Exec(t, users)
 		with := func(column string) []string {
-			return []string{"rules:", db.rules("users", "email:{"+column+"}"), "clusters:", cluster("east", "servers", m.Addr())}
+			return []string{"rules:", rule(db, "users", "email:{"+column+"}"), "clusters:", cluster("east", "servers", m.Addr())}
 		}
-		cfg := configure(t, db.url(), with("nope")...)
-		mcsqueal(t, "run", "--config", cfg.path).failed(t, 2, "column nope", "no such column") // nothing is to be read
-		cfg.write(t, db.url(), with("email")...)
+		cfg := harness.Configure(t, db.SourceURL(), with("nope")...)
+		harness.Mcsqueal(t, "run", "--config", cfg.Path).MustEnd(t, 2, "column nope", "no such column") // nothing is to be read
+		cfg.Write(t, db.SourceURL(), with("email")...)
 		rename := func(from, to string) {
 			t.Helper()
-			s.exec(t, fmt.Sprintf("INSERT INTO users VALUES (1, '%s', 'x')", from))
-			s.exec(t, fmt.Sprintf("ALTER TABLE users RENAME COLUMN %s TO %s", from, to))
-			s.exec(t, fmt.Sprintf("INSERT INTO users VALUES (2, '%s', 'x')", to))
-			s.exec(t, "DELETE FROM users")
+			s.Exec(t, fmt.Sprintf("INSERT INTO users VALUES (1, '%s', 'x')", from))
+			s.Exec(t, fmt.Sprintf("ALTER TABLE users RENAME COLUMN %s TO %s", from, to))
+			s.Exec(t, fmt.Sprintf("INSERT INTO users VALUES (2, '%s', 'x')", to))
+			s.Exec(t, "DELETE FROM users")
 		}
 		// While it runs.
-		daemon := cfg.daemon(t)
-		s.settle(t, m)
-		fill(t, m, db.keys("email:email", "email:mail")...)
+		daemon := cfg.Daemon(t)
+		s.Settle(t, m)
+		m.Fill(t, db.Keys("email:email", "email:mail")...)
 		rename("email", "mail")
-		daemon.failed(t, 3, "column email", "no such column", "a rule that fits the table")
-		if len(daemon.said("change the rule, or remove it, and start again")) == 0 {
-			t.Errorf("it does not say how to go on: %s", daemon.stderr.String())
+		daemon.MustEnd(t, 3, "column email", "no such column", "a rule that fits the table")
+		if len(daemon.Said("change the rule, or remove it, and start again")) == 0 {
+			t.Errorf("it does not say how to go on: %s", daemon.Stderr.String())
 		}
-		awaitGone(t, m, db.key("email:email"))
-		mustBeThere(t, m, db.key("email:mail"))
-		cfg.write(t, db.url(), with("mail")...)
-		daemon = cfg.daemon(t)
-		awaitGone(t, m, db.key("email:mail"))
-		s.settle(t, m)
-		daemon.stop(t)
+		m.AwaitGone(t, db.Key("email:email"))
+		m.MustHave(t, db.Key("email:mail"))
+		cfg.Write(t, db.SourceURL(), with("mail")...)
+		daemon = cfg.Daemon(t)
+		m.AwaitGone(t, db.Key("email:mail"))
+		s.Settle(t, m)
+		daemon.Stop(t)
 		// While it does not.
-		fill(t, m, db.keys("email:mail", "email:post")...)
+		m.Fill(t, db.Keys("email:mail", "email:post")...)
 		rename("mail", "post")
-		p := mcsqueal(t, "run", "--config", cfg.path)
-		p.failed(t, 3, "column mail", "no such column")
-		if len(p.said("does not fit its table as it is now")) != 1 {
-			t.Errorf("it does not warn: %s", p.stderr.String())
+		p := harness.Mcsqueal(t, "run", "--config", cfg.Path)
+		p.MustEnd(t, 3, "column mail", "no such column")
+		if len(p.Said("does not fit its table as it is now")) != 1 {
+			t.Errorf("it does not warn: %s", p.Stderr.String())
 		}
-		awaitGone(t, m, db.key("email:mail"))
-		cfg.write(t, db.url(), with("post")...)
-		daemon = cfg.daemon(t)
-		awaitGone(t, m, db.key("email:post"))
-		s.settle(t, m)
-		daemon.stop(t)
+		m.AwaitGone(t, db.Key("email:mail"))
+		cfg.Write(t, db.SourceURL(), with("post")...)
+		daemon = cfg.Daemon(t)
+		m.AwaitGone(t, db.Key("email:post"))
+		s.Settle(t, m)
+		daemon.Stop(t)
 	})
 }
 
 // Both names in rules with a wildcard serve the table before and after, without a stop.
 func TestBothNamesOfAColumnUnderAWildcard(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		db.grant(t)
-		m := newCache(t)
-		s := db.session(t)
-		s.exec(t, users)
-		cfg := configure(t, db.url(), "rules:", db.rules("user[s]", "email:{email}"), db.rules("user[s]", "email:{mail}"), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s.settle(t, m)
-		fill(t, m, db.keys("email:old", "email:new", "email:moved")...)
-		s.exec(t, "INSERT INTO users VALUES (1, 'old', 'x')")
-		s.exec(t, "ALTER TABLE users RENAME COLUMN email TO mail")
-		s.exec(t, "INSERT INTO users VALUES (2, 'new', 'x')")
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		s.Exec(t, users)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "user[s]", "email:{email}"), rule(db, "user[s]", "email:{mail}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s.Settle(t, m)
+		m.Fill(t, db.Keys("email:old", "email:new", "email:moved")...)
+		s.Exec(t, "INSERT INTO users VALUES (1, 'old', 'x')")
+		s.Exec(t, "ALTER TABLE users RENAME COLUMN email TO mail")
+		s.Exec(t, "INSERT INTO users VALUES (2, 'new', 'x')")
 		// As the tools for changes without locks do it.
-		s.exec(t, "CREATE TABLE _users_new (mail VARCHAR(50), id INT PRIMARY KEY)")
-		s.exec(t, "INSERT INTO _users_new SELECT mail, id FROM users")
-		s.exec(t, "RENAME TABLE users TO _users_old, _users_new TO users")
-		s.exec(t, "INSERT INTO users VALUES ('moved', 3)")
-		awaitGone(t, m, db.keys("email:old", "email:new", "email:moved")...)
-		if !db.mysql() {
+		s.Exec(t, "CREATE TABLE _users_new (mail VARCHAR(50), id INT PRIMARY KEY)")
+		s.Exec(t, "INSERT INTO _users_new SELECT mail, id FROM users")
+		s.Exec(t, "RENAME TABLE users TO _users_old, _users_new TO users")
+		s.Exec(t, "INSERT INTO users VALUES ('moved', 3)")
+		m.AwaitGone(t, db.Keys("email:old", "email:new", "email:moved")...)
+		if !db.IsMySQL() {
 			// A sequence is a table, too.
-			s.exec(t, "CREATE SEQUENCE users_seq")
-			s.text(t, "SELECT NEXTVAL(users_seq)")
+			s.Exec(t, "CREATE SEQUENCE users_seq")
+			s.Text(t, "SELECT NEXTVAL(users_seq)")
 		}
-		s.settle(t, m)
-		if n := len(daemon.said("lacks the rule's column")); n != 1 {
-			t.Errorf("said %d times that a column lacks, want once: %s", n, daemon.stderr.String())
+		s.Settle(t, m)
+		if n := len(daemon.Said("lacks the rule's column")); n != 1 {
+			t.Errorf("said %d times that a column lacks, want once: %s", n, daemon.Stderr.String())
 		}
-		daemon.stop(t)
+		daemon.Stop(t)
 	})
 }
 
 // A table that was gone before anybody could ask for its columns' names.
 func TestAShortLivedTableNeedsNamesInTheLog(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
-		db.grant(t)
-		m := newCache(t)
-		s := db.session(t)
-		cfg := configure(t, db.url(), "rules:", db.rules("*", "{table}:{id}"), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s.settle(t, m)
-		daemon.stop(t)
+	harness.EachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "*", "{table}:{id}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s.Settle(t, m)
+		daemon.Stop(t)
 		live := func() {
 			t.Helper()
-			s.exec(t, "CREATE TABLE passing (id INT PRIMARY KEY)")
-			s.exec(t, "INSERT INTO passing VALUES (1)")
-			s.exec(t, "DROP TABLE passing")
+			s.Exec(t, "CREATE TABLE passing (id INT PRIMARY KEY)")
+			s.Exec(t, "INSERT INTO passing VALUES (1)")
+			s.Exec(t, "DROP TABLE passing")
 		}
 		live()
-		p := mcsqueal(t, "run", "--config", cfg.path)
-		p.failed(t, 3, "it has been removed since (then the names of its columns cannot be had any more)", "binlog_row_metadata = FULL")
-		if said := strings.Join(p.said("ways_on"), "\n"); !strings.Contains(said, "set binlog_row_metadata = FULL for what comes, then") || !strings.Contains(said, "--to now") {
-			t.Errorf("it does not say how to go on: %s", p.stderr.String())
+		p := harness.Mcsqueal(t, "run", "--config", cfg.Path)
+		p.MustEnd(t, 3, "it has been removed since (then the names of its columns cannot be had any more)", "binlog_row_metadata = FULL")
+		if said := strings.Join(p.Said("ways_on"), "\n"); !strings.Contains(said, "set binlog_row_metadata = FULL for what comes, then") || !strings.Contains(said, "--to now") {
+			t.Errorf("it does not say how to go on: %s", p.Stderr.String())
 		}
-		db.exec(t, "SET GLOBAL binlog_row_metadata = FULL")
-		if p := mcsqueal(t, "checkpoint", "set", "--config", cfg.path, "--cluster", "east", "--to", "now"); p.status != 0 {
-			t.Fatalf("exit status %d: %s", p.status, p.stderr.String())
+		db.Exec(t, "SET GLOBAL binlog_row_metadata = FULL")
+		if p := harness.Mcsqueal(t, "checkpoint", "set", "--config", cfg.Path, "--cluster", "east", "--to", "now"); p.Status() != 0 {
+			t.Fatalf("exit status %d: %s", p.Status(), p.Stderr.String())
 		}
-		daemon = cfg.daemon(t)
-		s.close()
-		s = db.session(t)
-		fill(t, m, db.key("passing:1"))
+		daemon = cfg.Daemon(t)
+		s.Close()
+		s = db.Session(t)
+		m.Fill(t, db.Key("passing:1"))
 		live()
-		awaitGone(t, m, db.key("passing:1"))
-		daemon.stop(t)
+		m.AwaitGone(t, db.Key("passing:1"))
+		daemon.Stop(t)
 	})
 }
 
@@ -138,20 +139,20 @@ func TestAShortLivedTableNeedsNamesInTheLog(t *testing.T) {
 // rest of its log is looked through once.
 func TestAskingForManyTablesTakesFewConnections(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
-		db.grant(t)
-		s := db.session(t)
+	harness.EachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		s := db.Session(t)
 		const tables = 60
 		for i := range tables {
-			s.exec(t, fmt.Sprintf("CREATE TABLE t%d (id INT PRIMARY KEY)", i))
+			s.Exec(t, fmt.Sprintf("CREATE TABLE t%d (id INT PRIMARY KEY)", i))
 		}
-		before := s.executed(t)
+		before := s.Executed(t)
 		for i := range tables {
-			s.exec(t, fmt.Sprintf("INSERT INTO t%d VALUES (%[1]d)", i))
+			s.Exec(t, fmt.Sprintf("INSERT INTO t%d VALUES (%[1]d)", i))
 		}
 		connections := func() (n int) {
 			t.Helper()
-			for row := range s.rows(t, "SHOW GLOBAL STATUS LIKE 'Connections'") {
+			for row := range s.Rows(t, "SHOW GLOBAL STATUS LIKE 'Connections'") {
 				if _, err := fmt.Sscan(row["Value"], &n); err != nil {
 					t.Fatal(err)
 				}
@@ -159,10 +160,10 @@ func TestAskingForManyTablesTakesFewConnections(t *testing.T) {
 			return n
 		}
 		n := connections()
-		p := configure(t, db.url(), "rules:", db.rules("t*", "{table}:{id}")).replay(t, "--dry-run", "--from", "gtid:"+before)
+		p := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "t*", "{table}:{id}")).Replay(t, "--dry-run", "--from", "gtid:"+before)
 		n = connections() - n
-		if got := lines(t, p); p.status != 0 || len(got) != tables {
-			t.Fatalf("exit status %d, %d keys: %s", p.status, len(got), p.stderr.String())
+		if got := lines(t, p); p.Status() != 0 || len(got) != tables {
+			t.Fatalf("exit status %d, %d keys: %s", p.Status(), len(got), p.Stderr.String())
 		}
 		if n > 20 {
 			t.Errorf("%d connections for %d tables", n, tables)
@@ -174,36 +175,36 @@ func TestAskingForManyTablesTakesFewConnections(t *testing.T) {
 // a restart too, and nothing if it is rolled back.
 func TestUnservedXATransactionsAreAGapAtTheCommit(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		db.grant(t)
-		if db.mysql() {
-			db.exec(t, "GRANT XA_RECOVER_ADMIN ON *.* TO '"+user+"'@'%'")
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		if db.IsMySQL() {
+			db.Exec(t, "GRANT XA_RECOVER_ADMIN ON *.* TO '"+harness.User+"'@'%'")
 		}
-		m := newCache(t)
-		db.exec(t, users)
-		db.exec(t, "INSERT INTO users VALUES (1, 'a', 'x'), (2, 'b', 'x')")
-		cfg := configure(t, db.url(), "rules:", db.rules("users", "email:{email}"), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		db.session(t).settle(t, m)
+		m := harness.NewCache(t)
+		db.Exec(t, users)
+		db.Exec(t, "INSERT INTO users VALUES (1, 'a', 'x'), (2, 'b', 'x')")
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "users", "email:{email}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		db.Session(t).Settle(t, m)
 		for i, xid := range []string{"one", "two"} {
-			s := db.session(t)
-			s.exec(t, "SET SESSION binlog_row_image = MINIMAL")
-			s.exec(t, "XA START '"+xid+"'")
-			s.exec(t, fmt.Sprintf("UPDATE users SET email = 'c' WHERE id = %d", i+1))
-			s.exec(t, "XA END '"+xid+"'")
-			s.exec(t, "XA PREPARE '"+xid+"'")
-			s.close()
+			s := db.Session(t)
+			s.Exec(t, "SET SESSION binlog_row_image = MINIMAL")
+			s.Exec(t, "XA START '"+xid+"'")
+			s.Exec(t, fmt.Sprintf("UPDATE users SET email = 'c' WHERE id = %d", i+1))
+			s.Exec(t, "XA END '"+xid+"'")
+			s.Exec(t, "XA PREPARE '"+xid+"'")
+			s.Close()
 		}
-		db.session(t).settle(t, m)
-		daemon.stop(t)
-		daemon = cfg.daemon(t)
-		db.decides(t, "XA ROLLBACK 'one'")
-		db.session(t).settle(t, m)
-		db.decides(t, "XA COMMIT 'two'")
-		daemon.failed(t, 3, "XA COMMIT", "when the transaction was prepared, a rule's keys could not be had for certain", "column email")
-		daemon = cfg.daemon(t, "--on-gap", "flush")
-		daemon.says(t, "flushed; going on")
-		db.session(t).settle(t, m)
-		daemon.stop(t)
+		db.Session(t).Settle(t, m)
+		daemon.Stop(t)
+		daemon = cfg.Daemon(t)
+		db.Decides(t, "XA ROLLBACK 'one'")
+		db.Session(t).Settle(t, m)
+		db.Decides(t, "XA COMMIT 'two'")
+		daemon.MustEnd(t, 3, "XA COMMIT", "when the transaction was prepared, a rule's keys could not be had for certain", "column email")
+		daemon = cfg.Daemon(t, "--on-gap", "flush")
+		daemon.Says(t, "flushed; going on")
+		db.Session(t).Settle(t, m)
+		daemon.Stop(t)
 	})
 }

@@ -6,22 +6,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
-// rules writes rules for tables of the test's schema, whose keys {schema} tells apart.
-func (d *database) rules(table string, keys ...string) string {
+// rule is a line of YAML: a rule for tables of the test's schema, whose keys {schema} tells apart.
+func rule(d *harness.Database, table string, keys ...string) string {
 	quoted := make([]string, len(keys))
 	for i, key := range keys {
 		quoted[i] = fmt.Sprintf("'{schema}:%s'", key)
 	}
-	return fmt.Sprintf("  - {table: '%s.%s', keys: [%s]}", d.schema, table, strings.Join(quoted, ", "))
+	return fmt.Sprintf("  - {table: '%s.%s', keys: [%s]}", d.Schema, table, strings.Join(quoted, ", "))
 }
 
-// grant lets mcsqueal see the test's tables.
-func (d *database) grant(t *testing.T) {
+// grantSelect lets mcsqueal see the test's tables.
+func grantSelect(t *testing.T, d *harness.Database) {
 	t.Helper()
-	d.exec(t, fmt.Sprintf("GRANT SELECT ON %s.* TO '%s'@'%%'", d.schema, user))
+	d.Exec(t, fmt.Sprintf("GRANT SELECT ON %s.* TO '%s'@'%%'", d.Schema, harness.User))
 }
 
 const users = "CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(100) CHARACTER SET latin1, name VARCHAR(100))"
@@ -29,75 +30,75 @@ const users = "CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(100) CHARAC
 // Rules need no tag, see both images of an update, and leave the rest alone.
 func TestRulesDeleteWhatRowsName(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		db.grant(t)
-		s := db.session(t)
-		s.exec(t, users)
-		s.exec(t, "CREATE TABLE orders (id INT PRIMARY KEY)")
-		m := newCache(t)
-		cfg := configure(t, db.url(), "tags: []", "rules:",
-			db.rules("users", "user:{id}", "email:{Email}"), db.rules("use*", "{table}:list"),
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		s := db.Session(t)
+		s.Exec(t, users)
+		s.Exec(t, "CREATE TABLE orders (id INT PRIMARY KEY)")
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "tags: []", "rules:",
+			rule(db, "users", "user:{id}", "email:{Email}"), rule(db, "use*", "{table}:list"),
 			"clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		one := db.keys("user:1", "email:grün@example.org", "users:list")
-		kept := db.keys("user:2", "orders:list")
+		daemon := cfg.Daemon(t)
+		one := db.Keys("user:1", "email:grün@example.org", "users:list")
+		kept := db.Keys("user:2", "orders:list")
 		change := func(statement string, gone ...string) {
 			t.Helper()
-			fill(t, m, append(gone, kept...)...)
-			s.exec(t, statement)
-			awaitGone(t, m, gone...)
-			mustBeThere(t, m, kept...)
+			m.Fill(t, append(gone, kept...)...)
+			s.Exec(t, statement)
+			m.AwaitGone(t, gone...)
+			m.MustHave(t, kept...)
 		}
 		change("INSERT INTO users VALUES (1, 'grün@example.org', 'x')", one...)
 		change("UPDATE users SET name = 'y'", one...)
-		change("UPDATE users SET id = 3, email = 'new@example.org'", append(one, db.keys("user:3", "email:new@example.org")...)...)
-		change("UPDATE users SET email = NULL", db.keys("user:3", "email:new@example.org", "users:list")...)
-		change("DELETE FROM users", db.keys("user:3", "users:list")...)
-		change("INSERT INTO users VALUES (4, '', 'x'), (5, 'five', NULL)", db.keys("user:4", "user:5", "email:five", "email:", "users:list")...)
+		change("UPDATE users SET id = 3, email = 'new@example.org'", append(one, db.Keys("user:3", "email:new@example.org")...)...)
+		change("UPDATE users SET email = NULL", db.Keys("user:3", "email:new@example.org", "users:list")...)
+		change("DELETE FROM users", db.Keys("user:3", "users:list")...)
+		change("INSERT INTO users VALUES (4, '', 'x'), (5, 'five', NULL)", db.Keys("user:4", "user:5", "email:five", "email:", "users:list")...)
 
 		// What is rolled back has no keys, and what is not theirs neither.
-		fill(t, m, db.keys("user:9", "orders:list", "user:10")...)
-		s.exec(t, "START TRANSACTION")
-		s.exec(t, "INSERT INTO users VALUES (9, 'nine', 'x')")
-		s.exec(t, "ROLLBACK")
-		s.exec(t, "INSERT INTO orders VALUES (1)")
-		s.exec(t, "INSERT INTO users VALUES (10, 'ten', 'x')")
-		awaitGone(t, m, db.key("user:10"))
-		mustBeThere(t, m, db.keys("user:9", "orders:list")...)
-		daemon.stop(t)
+		m.Fill(t, db.Keys("user:9", "orders:list", "user:10")...)
+		s.Exec(t, "START TRANSACTION")
+		s.Exec(t, "INSERT INTO users VALUES (9, 'nine', 'x')")
+		s.Exec(t, "ROLLBACK")
+		s.Exec(t, "INSERT INTO orders VALUES (1)")
+		s.Exec(t, "INSERT INTO users VALUES (10, 'ten', 'x')")
+		m.AwaitGone(t, db.Key("user:10"))
+		m.MustHave(t, db.Keys("user:9", "orders:list")...)
+		daemon.Stop(t)
 	})
 }
 
 // Rules and tags go together; a key that cannot be one is refused, and said.
 func TestRulesGoTogetherWithTags(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		db.grant(t)
-		s := db.session(t)
-		s.exec(t, users)
-		before := s.executed(t)
-		cfg := configure(t, db.url(), "rules:", db.rules("users", "user:{id}", "name:{name}"))
-		s.exec(t, "START TRANSACTION")
-		s.exec(t, "INSERT /* mc: {tagged} {user:1} */ INTO users VALUES (1, 'a', 'Ann'), (2, 'b', 'two words')")
-		s.exec(t, "UPDATE users SET name = 'Bob' WHERE id = 1")
-		s.exec(t, "COMMIT")
-		p := cfg.replay(t, "--dry-run", "--from", "gtid:"+before, "--match", "^"+db.schema+":")
-		if p.status != 0 {
-			t.Fatalf("exit status %d: %s", p.status, p.stderr.String())
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		s := db.Session(t)
+		s.Exec(t, users)
+		before := s.Executed(t)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "users", "user:{id}", "name:{name}"))
+		s.Exec(t, "START TRANSACTION")
+		s.Exec(t, "INSERT /* mc: {tagged} {user:1} */ INTO users VALUES (1, 'a', 'Ann'), (2, 'b', 'two words')")
+		s.Exec(t, "UPDATE users SET name = 'Bob' WHERE id = 1")
+		s.Exec(t, "COMMIT")
+		p := cfg.Replay(t, "--dry-run", "--from", "gtid:"+before, "--match", "^"+db.Schema+":")
+		if p.Status() != 0 {
+			t.Fatalf("exit status %d: %s", p.Status(), p.Stderr.String())
 		}
 		var got []string
 		for _, l := range lines(t, p) {
-			if l.Schema != db.schema || l.Table != "users" {
+			if l.Schema != db.Schema || l.Table != "users" {
 				t.Errorf("%+v is not about users", l)
 			}
-			got = append(got, strings.TrimPrefix(l.Key, db.schema+":")+" "+l.Cause)
+			got = append(got, strings.TrimPrefix(l.Key, db.Schema+":")+" "+l.Cause)
 		}
 		want := []string{"tagged tag", "user:1 tag", "name:Ann rule", "user:2 rule", "name:Bob rule"}
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		if len(p.said("a rule's key was refused.*control_byte.*two words")) != 1 {
-			t.Errorf("the refused key is not said: %s", p.stderr.String())
+		if len(p.Said("a rule's key was refused.*control_byte.*two words")) != 1 {
+			t.Errorf("the refused key is not said: %s", p.Stderr.String())
 		}
 	})
 }
@@ -105,19 +106,19 @@ func TestRulesGoTogetherWithTags(t *testing.T) {
 // Files alone do, where they have the names.
 func TestRulesAreTriedOnLogFiles(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		s := db.session(t)
-		s.exec(t, users)
-		s.exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
-		cfg := configure(t, db.url(), "rules:", db.rules("users", "user:{id}:{email}"))
-		if db.mysql() {
-			db.exec(t, "SET GLOBAL binlog_row_metadata = MINIMAL")
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		s := db.Session(t)
+		s.Exec(t, users)
+		s.Exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "users", "user:{id}:{email}"))
+		if db.IsMySQL() {
+			db.Exec(t, "SET GLOBAL binlog_row_metadata = MINIMAL")
 		} else {
-			db.exec(t, "SET GLOBAL binlog_row_metadata = NO_LOG")
+			db.Exec(t, "SET GLOBAL binlog_row_metadata = NO_LOG")
 		}
 		files := func() []string {
 			t.Helper()
-			db.exec(t, "FLUSH BINARY LOGS")
+			db.Exec(t, "FLUSH BINARY LOGS")
 			all, err := db.LogFiles()
 			if err != nil {
 				t.Fatal(err)
@@ -125,16 +126,16 @@ func TestRulesAreTriedOnLogFiles(t *testing.T) {
 			return all[len(all)-2 : len(all)-1]
 		}
 		named := files()
-		p := mcsqueal(t, append([]string{"replay", "--dry-run", "--config", cfg.path, "--files"}, named...)...)
-		if all := lines(t, p); p.status != 0 || len(all) != 1 || all[0].Cause != "rule" || all[0].Key != db.key("user:1:a") {
-			t.Errorf("exit status %d, %+v: %s", p.status, all, p.stderr.String())
+		p := harness.Mcsqueal(t, append([]string{"replay", "--dry-run", "--config", cfg.Path, "--files"}, named...)...)
+		if all := lines(t, p); p.Status() != 0 || len(all) != 1 || all[0].Cause != "rule" || all[0].Key != db.Key("user:1:a") {
+			t.Errorf("exit status %d, %+v: %s", p.Status(), all, p.Stderr.String())
 		}
-		s.close()
-		db.exec(t, "INSERT INTO "+db.schema+".users VALUES (2, 'b', 'Bob')")
-		p = mcsqueal(t, append([]string{"replay", "--dry-run", "--config", cfg.path, "--files"}, files()...)...)
-		p.failed(t, 1, "could not be had for certain", db.schema+".users: 1, the first: rule ")
-		if len(p.said("keys are missing.*rule "+db.schema+`\.users.*no server to ask.*binlog_row_metadata = FULL`)) != 1 {
-			t.Errorf("it does not say why: %s", p.stderr.String())
+		s.Close()
+		db.Exec(t, "INSERT INTO "+db.Schema+".users VALUES (2, 'b', 'Bob')")
+		p = harness.Mcsqueal(t, append([]string{"replay", "--dry-run", "--config", cfg.Path, "--files"}, files()...)...)
+		p.MustEnd(t, 1, "could not be had for certain", db.Schema+".users: 1, the first: rule ")
+		if len(p.Said("keys are missing.*rule "+db.Schema+`\.users.*no server to ask.*binlog_row_metadata = FULL`)) != 1 {
+			t.Errorf("it does not say why: %s", p.Stderr.String())
 		}
 	})
 }
@@ -143,32 +144,32 @@ func TestRulesAreTriedOnLogFiles(t *testing.T) {
 // nothing in the log contradicts it.
 func TestRenamedColumnsAreRefusedNotGuessed(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
-		db.grant(t)
-		m := newCache(t)
-		s := db.session(t)
-		s.exec(t, "CREATE TABLE pairs (id INT PRIMARY KEY, a INT, b INT)")
-		cfg := configure(t, db.url(), "rules:", db.rules("pairs", "pair:{a}"), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s.settle(t, m)
-		fill(t, m, db.keys("pair:10", "pair:20", "pair:30", "pair:31", "pair:40")...)
-		s.exec(t, "INSERT INTO pairs VALUES (1, 10, 20)")
-		awaitGone(t, m, db.key("pair:10"))
+	harness.EachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		s.Exec(t, "CREATE TABLE pairs (id INT PRIMARY KEY, a INT, b INT)")
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "pairs", "pair:{a}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s.Settle(t, m)
+		m.Fill(t, db.Keys("pair:10", "pair:20", "pair:30", "pair:31", "pair:40")...)
+		s.Exec(t, "INSERT INTO pairs VALUES (1, 10, 20)")
+		m.AwaitGone(t, db.Key("pair:10"))
 		// Seen while it is running, a rename is nothing to be afraid of.
-		s.exec(t, "ALTER TABLE pairs RENAME COLUMN a TO c, RENAME COLUMN b TO a")
-		s.exec(t, "INSERT INTO pairs VALUES (2, 30, 31)")
-		awaitGone(t, m, db.key("pair:31"))
-		mustBeThere(t, m, db.keys("pair:20", "pair:30")...)
-		daemon.stop(t)
+		s.Exec(t, "ALTER TABLE pairs RENAME COLUMN a TO c, RENAME COLUMN b TO a")
+		s.Exec(t, "INSERT INTO pairs VALUES (2, 30, 31)")
+		m.AwaitGone(t, db.Key("pair:31"))
+		m.MustHave(t, db.Keys("pair:20", "pair:30")...)
+		daemon.Stop(t)
 		// Rows from before one that is not known yet are.
-		s.exec(t, "INSERT INTO pairs VALUES (3, 40, 41)")
-		s.exec(t, "ALTER TABLE pairs RENAME COLUMN a TO b, RENAME COLUMN c TO a")
-		mcsqueal(t, "run", "--config", cfg.path).failed(t, 3, "rule "+db.schema+".pairs", "has been changed since", "binlog_row_metadata = FULL")
-		mustBeThere(t, m, db.key("pair:40"))
-		p := cfg.replay(t, "--dry-run", "--from", "oldest")
-		p.failed(t, 1, "of 3 row events")
-		if len(p.said("keys are missing.*changed since")) == 0 {
-			t.Errorf("it does not say why: %s", p.stderr.String())
+		s.Exec(t, "INSERT INTO pairs VALUES (3, 40, 41)")
+		s.Exec(t, "ALTER TABLE pairs RENAME COLUMN a TO b, RENAME COLUMN c TO a")
+		harness.Mcsqueal(t, "run", "--config", cfg.Path).MustEnd(t, 3, "rule "+db.Schema+".pairs", "has been changed since", "binlog_row_metadata = FULL")
+		m.MustHave(t, db.Key("pair:40"))
+		p := cfg.Replay(t, "--dry-run", "--from", "oldest")
+		p.MustEnd(t, 1, "of 3 row events")
+		if len(p.Said("keys are missing.*changed since")) == 0 {
+			t.Errorf("it does not say why: %s", p.Stderr.String())
 		}
 	})
 }
@@ -176,22 +177,22 @@ func TestRenamedColumnsAreRefusedNotGuessed(t *testing.T) {
 // A table that took another's name is another, however old it is.
 func TestSwappedTablesAreRefusedNotGuessed(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
-		db.grant(t)
-		s := db.session(t)
-		s.exec(t, "CREATE TABLE ghost (id INT PRIMARY KEY, b INT, a INT)")
-		s.exec(t, "CREATE TABLE pairs (id INT PRIMARY KEY, a INT, b INT)")
-		cfg := configure(t, db.url(), "rules:", db.rules("pairs", "pair:{a}"))
-		before := s.executed(t)
-		s.exec(t, "INSERT INTO pairs VALUES (1, 10, 20)")
-		between := s.executed(t)
-		s.exec(t, "RENAME TABLE pairs TO old, ghost TO pairs")
-		s.exec(t, "INSERT INTO pairs VALUES (2, 30, 40)")
-		p := cfg.replay(t, "--dry-run", "--from", "gtid:"+before)
-		p.failed(t, 1, "of 1 row events")
-		for _, p := range []*process{p, cfg.replay(t, "--dry-run", "--from", "gtid:"+between)} {
-			if got := lines(t, p); len(got) != 1 || got[0].Key != db.key("pair:40") {
-				t.Errorf("got %+v, want pair:40 alone: %s", got, p.stderr.String())
+	harness.EachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		s := db.Session(t)
+		s.Exec(t, "CREATE TABLE ghost (id INT PRIMARY KEY, b INT, a INT)")
+		s.Exec(t, "CREATE TABLE pairs (id INT PRIMARY KEY, a INT, b INT)")
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "pairs", "pair:{a}"))
+		before := s.Executed(t)
+		s.Exec(t, "INSERT INTO pairs VALUES (1, 10, 20)")
+		between := s.Executed(t)
+		s.Exec(t, "RENAME TABLE pairs TO old, ghost TO pairs")
+		s.Exec(t, "INSERT INTO pairs VALUES (2, 30, 40)")
+		p := cfg.Replay(t, "--dry-run", "--from", "gtid:"+before)
+		p.MustEnd(t, 1, "of 1 row events")
+		for _, p := range []*harness.Process{p, cfg.Replay(t, "--dry-run", "--from", "gtid:"+between)} {
+			if got := lines(t, p); len(got) != 1 || got[0].Key != db.Key("pair:40") {
+				t.Errorf("got %+v, want pair:40 alone: %s", got, p.Stderr.String())
 			}
 		}
 	})
@@ -200,28 +201,28 @@ func TestSwappedTablesAreRefusedNotGuessed(t *testing.T) {
 // The CREATE of a CREATE TABLE … SELECT makes the shape of the rows behind it.
 func TestRowsOfCreateTableSelectAreServed(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
-		db.grant(t)
-		s := db.session(t)
-		cfg := configure(t, db.url(), "rules:", db.rules("copies", "copy:{id}"))
-		before := s.executed(t)
-		s.exec(t, "CREATE TABLE copies SELECT 1 AS id, 2 AS n")
-		s.exec(t, "INSERT INTO copies VALUES (3, 4)")
-		p := cfg.replay(t, "--dry-run", "--from", "gtid:"+before)
+	harness.EachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		s := db.Session(t)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "copies", "copy:{id}"))
+		before := s.Executed(t)
+		s.Exec(t, "CREATE TABLE copies SELECT 1 AS id, 2 AS n")
+		s.Exec(t, "INSERT INTO copies VALUES (3, 4)")
+		p := cfg.Replay(t, "--dry-run", "--from", "gtid:"+before)
 		var got []string
 		for _, l := range lines(t, p) {
 			got = append(got, l.Key)
 		}
-		if want := db.keys("copy:1", "copy:3"); p.status != 0 || !slices.Equal(got, want) {
-			t.Errorf("exit status %d, got %q, want %q: %s", p.status, got, want, p.stderr.String())
+		if want := db.Keys("copy:1", "copy:3"); p.Status() != 0 || !slices.Equal(got, want) {
+			t.Errorf("exit status %d, got %q, want %q: %s", p.Status(), got, want, p.Stderr.String())
 		}
 		// What changes it later makes it uncertain again.
-		s.exec(t, "ALTER TABLE copies RENAME COLUMN id TO m, RENAME COLUMN n TO id")
-		s.exec(t, "INSERT INTO copies VALUES (5, 6)")
-		p = cfg.replay(t, "--dry-run", "--from", "gtid:"+before)
-		p.failed(t, 1, "of 2 row events")
-		if l := lines(t, p); len(l) != 1 || l[0].Key != db.key("copy:6") {
-			t.Errorf("got %+v, want copy:6 alone: %s", l, p.stderr.String())
+		s.Exec(t, "ALTER TABLE copies RENAME COLUMN id TO m, RENAME COLUMN n TO id")
+		s.Exec(t, "INSERT INTO copies VALUES (5, 6)")
+		p = cfg.Replay(t, "--dry-run", "--from", "gtid:"+before)
+		p.MustEnd(t, 1, "of 2 row events")
+		if l := lines(t, p); len(l) != 1 || l[0].Key != db.Key("copy:6") {
+			t.Errorf("got %+v, want copy:6 alone: %s", l, p.Stderr.String())
 		}
 	})
 }
@@ -229,129 +230,129 @@ func TestRowsOfCreateTableSelectAreServed(t *testing.T) {
 // A gap that a privilege mends loses nothing.
 func TestMissingPrivilegeIsAGapThatAGrantMends(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
-		m := newCache(t)
-		s := db.session(t)
-		cfg := configure(t, db.url(), "rules:", db.rules("u*", "user:{id}"), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t) // the pattern may match something later
-		daemon.says(t, "a rule matches no table that can be seen")
-		s.settle(t, m)
-		key := db.key("user:1")
-		fill(t, m, key)
-		s.exec(t, users)
-		s.exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
-		grant := fmt.Sprintf("GRANT SELECT ON `%s`.`users` TO '%s'@'%%'", db.schema, user)
-		daemon.failed(t, 3, grant)
-		mustBeThere(t, m, key)
-		db.exec(t, grant)
-		daemon = cfg.daemon(t)
-		awaitGone(t, m, key)
-		daemon.stop(t)
+	harness.EachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "u*", "user:{id}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t) // the pattern may match something later
+		daemon.Says(t, "a rule matches no table that can be seen")
+		s.Settle(t, m)
+		key := db.Key("user:1")
+		m.Fill(t, key)
+		s.Exec(t, users)
+		s.Exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
+		grant := fmt.Sprintf("GRANT SELECT ON `%s`.`users` TO '%s'@'%%'", db.Schema, harness.User)
+		daemon.MustEnd(t, 3, grant)
+		m.MustHave(t, key)
+		db.Exec(t, grant)
+		daemon = cfg.Daemon(t)
+		m.AwaitGone(t, key)
+		daemon.Stop(t)
 	})
 }
 
 // A column that may not be seen is not one that is missing.
 func TestColumnsThatMayNotBeSeenAreSaid(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
-		m := newCache(t)
-		s := db.session(t)
-		s.exec(t, users)
-		db.exec(t, fmt.Sprintf("GRANT SELECT (id) ON %s.users TO '%s'@'%%'", db.schema, user))
-		cfg := configure(t, db.url(), "rules:", db.rules("users", "user:{id}", "email:{email}"), "clusters:", cluster("east", "servers", m.Addr()))
-		grant := fmt.Sprintf("GRANT SELECT ON `%s`.`users` TO '%s'@'%%'", db.schema, user)
-		mcsqueal(t, "run", "--config", cfg.path).failed(t, 1, "some columns of the table "+db.schema+".users, and not all", grant)
-		before := s.executed(t)
-		s.exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
-		p := cfg.replay(t, "--dry-run", "--from", "gtid:"+before)
-		p.failed(t, 1, "of 1 row events")
-		if len(p.said("keys are missing.*some of the table's columns, and not all.*GRANT SELECT ON")) == 0 {
-			t.Errorf("it does not say why: %s", p.stderr.String())
+	harness.EachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		s.Exec(t, users)
+		db.Exec(t, fmt.Sprintf("GRANT SELECT (id) ON %s.users TO '%s'@'%%'", db.Schema, harness.User))
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "users", "user:{id}", "email:{email}"), "clusters:", cluster("east", "servers", m.Addr()))
+		grant := fmt.Sprintf("GRANT SELECT ON `%s`.`users` TO '%s'@'%%'", db.Schema, harness.User)
+		harness.Mcsqueal(t, "run", "--config", cfg.Path).MustEnd(t, 1, "some columns of the table "+db.Schema+".users, and not all", grant)
+		before := s.Executed(t)
+		s.Exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
+		p := cfg.Replay(t, "--dry-run", "--from", "gtid:"+before)
+		p.MustEnd(t, 1, "of 1 row events")
+		if len(p.Said("keys are missing.*some of the table's columns, and not all.*GRANT SELECT ON")) == 0 {
+			t.Errorf("it does not say why: %s", p.Stderr.String())
 		}
 		// With names in the log nothing is missing.
-		db.exec(t, "SET GLOBAL binlog_row_metadata = FULL")
-		daemon := cfg.daemon(t)
-		daemon.says(t, "not all of a rule's table can be seen")
-		fill(t, m, db.keys("user:2", "email:b")...)
-		db.exec(t, "INSERT INTO "+db.schema+".users VALUES (2, 'b', 'Bob')")
-		awaitGone(t, m, db.keys("user:2", "email:b")...)
-		daemon.stop(t)
+		db.Exec(t, "SET GLOBAL binlog_row_metadata = FULL")
+		daemon := cfg.Daemon(t)
+		daemon.Says(t, "not all of a rule's table can be seen")
+		m.Fill(t, db.Keys("user:2", "email:b")...)
+		db.Exec(t, "INSERT INTO "+db.Schema+".users VALUES (2, 'b', 'Bob')")
+		m.AwaitGone(t, db.Keys("user:2", "email:b")...)
+		daemon.Stop(t)
 	})
 }
 
 // Schemas and tables may have names that are none without quotes.
 func TestRulesForNamesThatNeedQuotes(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *database) {
-		m := newCache(t)
-		db.exec(t, "CREATE DATABASE `1e5`")
-		db.exec(t, fmt.Sprintf("GRANT SELECT ON `1e5`.* TO '%s'@'%%'", user))
-		s := db.session(t)
-		cfg := configure(t, db.url(), "rules:", "  - {table: 1e5.order, keys: ['order:{id}']}", "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		daemon.says(t, "a rule's table does not exist yet")
-		fill(t, m, "order:7")
-		s.exec(t, "CREATE TABLE `1e5`.`order` (id INT PRIMARY KEY)")
-		s.exec(t, "INSERT INTO `1e5`.`order` VALUES (7)")
-		awaitGone(t, m, "order:7")
-		daemon.stop(t)
+	harness.EachOwn(t, servers.Config{Args: []string{"--binlog-row-metadata=MINIMAL"}}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		db.Exec(t, "CREATE DATABASE `1e5`")
+		db.Exec(t, fmt.Sprintf("GRANT SELECT ON `1e5`.* TO '%s'@'%%'", harness.User))
+		s := db.Session(t)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", "  - {table: 1e5.order, keys: ['order:{id}']}", "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		daemon.Says(t, "a rule's table does not exist yet")
+		m.Fill(t, "order:7")
+		s.Exec(t, "CREATE TABLE `1e5`.`order` (id INT PRIMARY KEY)")
+		s.Exec(t, "INSERT INTO `1e5`.`order` VALUES (7)")
+		m.AwaitGone(t, "order:7")
+		daemon.Stop(t)
 	})
 }
 
 // What certainly cannot be served is said at start.
 func TestRulesThatCannotBeServedAreErrorsAtStart(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		m := newCache(t)
-		s := db.session(t)
-		s.exec(t, users)
-		s.exec(t, "CREATE TABLE events (at DATETIME, z INT(5) ZEROFILL, t TEXT, id INT PRIMARY KEY)")
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		s.Exec(t, users)
+		s.Exec(t, "CREATE TABLE events (at DATETIME, z INT(5) ZEROFILL, t TEXT, id INT PRIMARY KEY)")
 		set := "SET PERSIST "
-		if !db.mysql() {
+		if !db.IsMySQL() {
 			set = "SET GLOBAL "
 		}
 		start := func(status int, rules []string, parts ...string) {
 			t.Helper()
 			lines := append([]string{"rules:"}, rules...)
-			cfg := configure(t, db.url(), append(lines, "clusters:", cluster("east", "servers", m.Addr()))...)
-			mcsqueal(t, "run", "--config", cfg.path).failed(t, status, parts...)
-			if p := cfg.replay(t, "--dry-run", "--from", "now"); p.status != 0 || len(p.said("cannot be served")) == 0 {
-				t.Errorf("replay: exit status %d: %s", p.status, p.stderr.String())
+			cfg := harness.Configure(t, db.SourceURL(), append(lines, "clusters:", cluster("east", "servers", m.Addr()))...)
+			harness.Mcsqueal(t, "run", "--config", cfg.Path).MustEnd(t, status, parts...)
+			if p := cfg.Replay(t, "--dry-run", "--from", "now"); p.Status() != 0 || len(p.Said("cannot be served")) == 0 {
+				t.Errorf("replay: exit status %d: %s", p.Status(), p.Stderr.String())
 			}
 		}
-		one := func(table string, keys ...string) []string { return []string{db.rules(table, keys...)} }
-		name := "'" + user + "'@'%'"
-		db.exec(t, "SET GLOBAL binlog_row_metadata = MINIMAL")
-		start(1, one("users", "u:{id}"), "rule "+db.schema+".users", "GRANT SELECT ON `"+db.schema+"`.`users` TO "+name, set+"binlog_row_metadata = FULL")
-		db.exec(t, "SET GLOBAL binlog_row_metadata = FULL")
-		db.grant(t)
-		start(2, one("users", "u:{nope}", "v:{id}"), "rule "+db.schema+".users", "u:{nope}", "column nope", "no such column")
+		one := func(table string, keys ...string) []string { return []string{rule(db, table, keys...)} }
+		name := "'" + harness.User + "'@'%'"
+		db.Exec(t, "SET GLOBAL binlog_row_metadata = MINIMAL")
+		start(1, one("users", "u:{id}"), "rule "+db.Schema+".users", "GRANT SELECT ON `"+db.Schema+"`.`users` TO "+name, set+"binlog_row_metadata = FULL")
+		db.Exec(t, "SET GLOBAL binlog_row_metadata = FULL")
+		grantSelect(t, db)
+		start(2, one("users", "u:{nope}", "v:{id}"), "rule "+db.Schema+".users", "u:{nope}", "column nope", "no such column")
 		start(2, one("events", "e:{at}"), "column at", "space")
-		db.exec(t, "SET GLOBAL binlog_row_image = MINIMAL")
+		db.Exec(t, "SET GLOBAL binlog_row_image = MINIMAL")
 		start(1, one("users", "u:{id}", "m:{email}"), "m:{email}", "column email", "MINIMAL", set+"binlog_row_image = FULL")
-		db.exec(t, "SET GLOBAL binlog_row_image = NOBLOB")
+		db.Exec(t, "SET GLOBAL binlog_row_image = NOBLOB")
 		start(1, one("events", "t:{t}"), "t:{t}", "NOBLOB", set+"binlog_row_image = FULL")
 
 		// What can be served under these is.
 		for _, image := range []string{"MINIMAL", "NOBLOB"} {
-			db.exec(t, "SET GLOBAL binlog_row_image = "+image)
-			cfg := configure(t, db.url(), "tags: []", "rules:", db.rules("users", "user:{id}"), db.rules("events", "z:{id}"), db.rules("later", "l:{id}"),
+			db.Exec(t, "SET GLOBAL binlog_row_image = "+image)
+			cfg := harness.Configure(t, db.SourceURL(), "tags: []", "rules:", rule(db, "users", "user:{id}"), rule(db, "events", "z:{id}"), rule(db, "later", "l:{id}"),
 				"clusters:", cluster("east", "servers", m.Addr()))
-			daemon := cfg.daemon(t)
-			daemon.says(t, "a rule's table does not exist yet.*later")
-			fill(t, m, db.key("user:7"))
-			db.exec(t, "REPLACE INTO "+db.schema+".users VALUES (7, 'a', 'x')")
-			awaitGone(t, m, db.key("user:7"))
-			fill(t, m, db.key("user:7"))
-			db.exec(t, "UPDATE "+db.schema+".users SET name = '"+image+"' WHERE id = 7")
-			awaitGone(t, m, db.key("user:7"))
-			fill(t, m, db.keys("user:7", "user:8")...)
-			db.exec(t, "UPDATE "+db.schema+".users SET id = 8 WHERE id = 7")
-			awaitGone(t, m, db.keys("user:7", "user:8")...)
-			fill(t, m, db.key("user:8"))
-			db.exec(t, "DELETE FROM "+db.schema+".users")
-			awaitGone(t, m, db.key("user:8"))
-			daemon.stop(t)
+			daemon := cfg.Daemon(t)
+			daemon.Says(t, "a rule's table does not exist yet.*later")
+			m.Fill(t, db.Key("user:7"))
+			db.Exec(t, "REPLACE INTO "+db.Schema+".users VALUES (7, 'a', 'x')")
+			m.AwaitGone(t, db.Key("user:7"))
+			m.Fill(t, db.Key("user:7"))
+			db.Exec(t, "UPDATE "+db.Schema+".users SET name = '"+image+"' WHERE id = 7")
+			m.AwaitGone(t, db.Key("user:7"))
+			m.Fill(t, db.Keys("user:7", "user:8")...)
+			db.Exec(t, "UPDATE "+db.Schema+".users SET id = 8 WHERE id = 7")
+			m.AwaitGone(t, db.Keys("user:7", "user:8")...)
+			m.Fill(t, db.Key("user:8"))
+			db.Exec(t, "DELETE FROM "+db.Schema+".users")
+			m.AwaitGone(t, db.Key("user:8"))
+			daemon.Stop(t)
 		}
 	})
 }
@@ -359,45 +360,45 @@ func TestRulesThatCannotBeServedAreErrorsAtStart(t *testing.T) {
 // A value that no image has is a gap, with what mends it for the future.
 func TestValueThatNoImageHasIsAGap(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		db.grant(t)
-		m := newCache(t)
-		s := db.session(t)
-		s.exec(t, users)
-		s.exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
-		cfg := configure(t, db.url(), "rules:", db.rules("users", "user:{id}", "email:{email}"), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s.settle(t, m)
-		fill(t, m, db.keys("email:a", "email:b")...)
-		s.exec(t, "SET SESSION binlog_row_image = MINIMAL")
-		s.exec(t, "UPDATE users SET email = 'b'")
-		daemon.failed(t, 3, "email:{email}", "column email", "the row's images lack its value", "binlog_row_image = FULL")
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		s.Exec(t, users)
+		s.Exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "users", "user:{id}", "email:{email}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s.Settle(t, m)
+		m.Fill(t, db.Keys("email:a", "email:b")...)
+		s.Exec(t, "SET SESSION binlog_row_image = MINIMAL")
+		s.Exec(t, "UPDATE users SET email = 'b'")
+		daemon.MustEnd(t, 3, "email:{email}", "column email", "the row's images lack its value", "binlog_row_image = FULL")
 		// What was logged stays as it was: only a flush gets past it.
-		daemon = cfg.daemon(t, "--on-gap", "flush")
-		awaitGone(t, m, db.keys("email:a", "email:b")...)
-		daemon.says(t, "flushed; going on")
-		s.exec(t, "SET SESSION binlog_row_image = FULL")
-		fill(t, m, db.keys("email:b", "email:c")...)
-		s.exec(t, "UPDATE users SET email = 'c'")
-		awaitGone(t, m, db.keys("email:b", "email:c")...)
-		daemon.stop(t)
+		daemon = cfg.Daemon(t, "--on-gap", "flush")
+		m.AwaitGone(t, db.Keys("email:a", "email:b")...)
+		daemon.Says(t, "flushed; going on")
+		s.Exec(t, "SET SESSION binlog_row_image = FULL")
+		m.Fill(t, db.Keys("email:b", "email:c")...)
+		s.Exec(t, "UPDATE users SET email = 'c'")
+		m.AwaitGone(t, db.Keys("email:b", "email:c")...)
+		daemon.Stop(t)
 	})
 }
 
 // Changes that no row tells of are said, with the table.
 func TestChangesWithoutRowsAreSaid(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		db.grant(t)
-		m := newCache(t)
-		s := db.session(t)
-		s.exec(t, users)
-		cfg := configure(t, db.url(), "rules:", db.rules("users", "user:{id}"), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s.exec(t, "TRUNCATE users")
-		daemon.says(t, "changed without row images.*table="+db.schema+".users")
-		s.settle(t, m)
-		daemon.stop(t)
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		s.Exec(t, users)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "users", "user:{id}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s.Exec(t, "TRUNCATE users")
+		daemon.Says(t, "changed without row images.*table="+db.Schema+".users")
+		s.Settle(t, m)
+		daemon.Stop(t)
 	})
 }
 
@@ -405,33 +406,33 @@ func TestChangesWithoutRowsAreSaid(t *testing.T) {
 // rolled back.
 func TestRulesSeeXATransactions(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		db.grant(t)
-		if db.mysql() {
-			db.exec(t, "GRANT XA_RECOVER_ADMIN ON *.* TO '"+user+"'@'%'")
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		grantSelect(t, db)
+		if db.IsMySQL() {
+			db.Exec(t, "GRANT XA_RECOVER_ADMIN ON *.* TO '"+harness.User+"'@'%'")
 		}
-		m := newCache(t)
-		db.exec(t, users)
-		cfg := configure(t, db.url(), "rules:", db.rules("users", "user:{id}"), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		keys := db.keys("user:1", "user:2")
-		fill(t, m, keys...)
+		m := harness.NewCache(t)
+		db.Exec(t, users)
+		cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "users", "user:{id}"), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		keys := db.Keys("user:1", "user:2")
+		m.Fill(t, keys...)
 		for i, xid := range []string{"one", "two"} {
-			s := db.session(t)
-			s.exec(t, "XA START '"+xid+"'")
-			s.exec(t, fmt.Sprintf("INSERT INTO users VALUES (%d, 'a', 'x')", i+1))
-			s.exec(t, "XA END '"+xid+"'")
-			s.exec(t, "XA PREPARE '"+xid+"'")
-			s.close()
+			s := db.Session(t)
+			s.Exec(t, "XA START '"+xid+"'")
+			s.Exec(t, fmt.Sprintf("INSERT INTO users VALUES (%d, 'a', 'x')", i+1))
+			s.Exec(t, "XA END '"+xid+"'")
+			s.Exec(t, "XA PREPARE '"+xid+"'")
+			s.Close()
 		}
-		db.session(t).settle(t, m)
-		mustBeThere(t, m, keys...)
-		db.decides(t, "XA ROLLBACK 'two'")
-		db.decides(t, "XA COMMIT 'one'")
-		awaitGone(t, m, keys[0])
-		db.session(t).settle(t, m)
-		mustBeThere(t, m, keys[1])
-		daemon.stop(t)
+		db.Session(t).Settle(t, m)
+		m.MustHave(t, keys...)
+		db.Decides(t, "XA ROLLBACK 'two'")
+		db.Decides(t, "XA COMMIT 'one'")
+		m.AwaitGone(t, keys[0])
+		db.Session(t).Settle(t, m)
+		m.MustHave(t, keys[1])
+		daemon.Stop(t)
 	})
 }
 
@@ -439,39 +440,39 @@ func TestRulesSeeXATransactions(t *testing.T) {
 // there is none nothing is guessed.
 func TestUUIDIsAskedForOrRefused(t *testing.T) {
 	t.Parallel()
-	db := own(t, servers.KindMariaDB, servers.Config{})
-	s := db.session(t)
-	s.exec(t, "CREATE TABLE devices (id UUID PRIMARY KEY, at INET6, n INT)")
-	before := s.executed(t)
-	s.exec(t, "INSERT INTO devices VALUES ('f47ac10b-58cc-4372-a567-0e02b2c3d479', '2001:db8::1', 7)")
-	cfg := configure(t, db.url(), "rules:", db.rules("devices", "d:{id}", "at:{at}", "n:{n}"))
-	replay := func(status int, want []string, args ...string) *process {
+	db := harness.Own(t, servers.KindMariaDB, servers.Config{})
+	s := db.Session(t)
+	s.Exec(t, "CREATE TABLE devices (id UUID PRIMARY KEY, at INET6, n INT)")
+	before := s.Executed(t)
+	s.Exec(t, "INSERT INTO devices VALUES ('f47ac10b-58cc-4372-a567-0e02b2c3d479', '2001:db8::1', 7)")
+	cfg := harness.Configure(t, db.SourceURL(), "rules:", rule(db, "devices", "d:{id}", "at:{at}", "n:{n}"))
+	replay := func(status int, want []string, args ...string) *harness.Process {
 		t.Helper()
-		p := mcsqueal(t, append([]string{"replay", "--dry-run", "--config", cfg.path}, args...)...)
+		p := harness.Mcsqueal(t, append([]string{"replay", "--dry-run", "--config", cfg.Path}, args...)...)
 		var got []string
 		for _, l := range lines(t, p) {
 			got = append(got, l.Key)
 		}
-		if p.status != status || !slices.Equal(got, want) {
-			t.Errorf("exit status %d, got %q, want %d and %q: %s", p.status, got, status, want, p.stderr.String())
+		if p.Status() != status || !slices.Equal(got, want) {
+			t.Errorf("exit status %d, got %q, want %d and %q: %s", p.Status(), got, status, want, p.Stderr.String())
 		}
 		return p
 	}
-	grant := "GRANT SELECT ON `" + db.schema + "`.`devices`"
-	p := replay(1, db.keys("n:7"), "--from", "gtid:"+before)
-	if len(p.said("keys are missing.*BINARY.*"+grant)) == 0 {
-		t.Errorf("it does not say what mends it: %s", p.stderr.String())
+	grant := "GRANT SELECT ON `" + db.Schema + "`.`devices`"
+	p := replay(1, db.Keys("n:7"), "--from", "gtid:"+before)
+	if len(p.Said("keys are missing.*BINARY.*"+grant)) == 0 {
+		t.Errorf("it does not say what mends it: %s", p.Stderr.String())
 	}
 	files, err := db.LogFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = replay(1, db.keys("n:7"), append([]string{"--files"}, files...)...)
-	if len(p.said("keys are missing.*BINARY.*no server to ask")) == 0 {
-		t.Errorf("it does not say why: %s", p.stderr.String())
+	p = replay(1, db.Keys("n:7"), append([]string{"--files"}, files...)...)
+	if len(p.Said("keys are missing.*BINARY.*no server to ask")) == 0 {
+		t.Errorf("it does not say why: %s", p.Stderr.String())
 	}
-	db.grant(t)
-	replay(0, db.keys("d:f47ac10b-58cc-4372-a567-0e02b2c3d479", "at:2001:db8::1", "n:7"), "--from", "gtid:"+before)
+	grantSelect(t, db)
+	replay(0, db.Keys("d:f47ac10b-58cc-4372-a567-0e02b2c3d479", "at:2001:db8::1", "n:7"), "--from", "gtid:"+before)
 }
 
 // Without tags nobody needs the statements' text.
@@ -481,25 +482,25 @@ func TestRulesAloneNeedNoText(t *testing.T) {
 		servers.KindMySQL:   "binlog_rows_query_log_events",
 		servers.KindMariaDB: "binlog_annotate_row_events",
 	} {
-		t.Run(nameOf(kind), func(t *testing.T) {
+		t.Run(kind.Name(), func(t *testing.T) {
 			t.Parallel()
-			db := own(t, kind, servers.Config{Args: []string{"--" + variable + "=OFF"}})
-			db.exec(t, users)
-			db.grant(t)
-			m := newCache(t)
+			db := harness.Own(t, kind, servers.Config{Args: []string{"--" + variable + "=OFF"}})
+			db.Exec(t, users)
+			grantSelect(t, db)
+			m := harness.NewCache(t)
 			clusters := []string{"clusters:", cluster("east", "servers", m.Addr())}
-			rules := []string{"rules:", db.rules("users", "user:{id}")}
-			both := configure(t, db.url(), slices.Concat(rules, clusters)...)
-			mcsqueal(t, "run", "--config", both.path).failed(t, 1, variable+" is OFF")
-			cfg := configure(t, db.url(), slices.Concat([]string{"tags: []"}, rules, clusters)...)
-			daemon := cfg.daemon(t)
-			fill(t, m, db.key("user:1"))
-			db.exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
-			awaitGone(t, m, db.key("user:1"))
-			if said := daemon.said("statement text|without their statement's text"); len(said) > 0 {
+			rules := []string{"rules:", rule(db, "users", "user:{id}")}
+			both := harness.Configure(t, db.SourceURL(), slices.Concat(rules, clusters)...)
+			harness.Mcsqueal(t, "run", "--config", both.Path).MustEnd(t, 1, variable+" is OFF")
+			cfg := harness.Configure(t, db.SourceURL(), slices.Concat([]string{"tags: []"}, rules, clusters)...)
+			daemon := cfg.Daemon(t)
+			m.Fill(t, db.Key("user:1"))
+			db.Exec(t, "INSERT INTO users VALUES (1, 'a', 'Ann')")
+			m.AwaitGone(t, db.Key("user:1"))
+			if said := daemon.Said("statement text|without their statement's text"); len(said) > 0 {
 				t.Errorf("it says %q", said)
 			}
-			daemon.stop(t)
+			daemon.Stop(t)
 		})
 	}
 }

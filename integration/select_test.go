@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -12,29 +13,29 @@ import (
 // places, and the keys of XA transactions that are decided upon meanwhile.
 func TestRunServesTheNamedClustersAloneAndKeepsTheOthers(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		east, west := newCache(t), newCache(t)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", east.Addr()), cluster("west", "servers", west.Addr()))
-		daemon := cfg.daemon(t)
-		s, branch := db.session(t), db.session(t)
-		prepared, plain := db.key("prepared"), db.key("plain")
-		fill(t, east, prepared, plain)
-		fill(t, west, prepared, plain)
-		branch.exec(t, "XA START 'x'; INSERT /* mc: {prepared} */ INTO settled VALUES (); XA END 'x'; XA PREPARE 'x'")
-		branch.close()
-		s.settle(t, east)
-		s.settle(t, west)
-		daemon.stop(t)
-		before, _ := cfg.checkpoint(t)
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		east, west := harness.NewCache(t), harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", east.Addr()), cluster("west", "servers", west.Addr()))
+		daemon := cfg.Daemon(t)
+		s, branch := db.Session(t), db.Session(t)
+		prepared, plain := db.Key("prepared"), db.Key("plain")
+		east.Fill(t, prepared, plain)
+		west.Fill(t, prepared, plain)
+		branch.Exec(t, "XA START 'x'; INSERT /* mc: {prepared} */ INTO settled VALUES (); XA END 'x'; XA PREPARE 'x'")
+		branch.Close()
+		s.Settle(t, east)
+		s.Settle(t, west)
+		daemon.Stop(t)
+		before, _ := cfg.Checkpoint(t)
 
-		daemon = cfg.daemon(t, "--cluster", "east")
-		s.commit(t, plain)
-		db.decides(t, "XA COMMIT 'x'")
-		awaitGone(t, east, plain, prepared)
-		s.settle(t, east)
-		mustBeThere(t, west, plain, prepared)
-		daemon.stop(t)
-		after, _ := cfg.checkpoint(t)
+		daemon = cfg.Daemon(t, "--cluster", "east")
+		s.Commit(t, plain)
+		db.Decides(t, "XA COMMIT 'x'")
+		east.AwaitGone(t, plain, prepared)
+		s.Settle(t, east)
+		west.MustHave(t, plain, prepared)
+		daemon.Stop(t)
+		after, _ := cfg.Checkpoint(t)
 		if diff := cmp.Diff(before.Clusters["west"], after.Clusters["west"]); diff != "" {
 			t.Errorf("the other cluster's place (-before +after):\n%s", diff)
 		}
@@ -42,12 +43,12 @@ func TestRunServesTheNamedClustersAloneAndKeepsTheOthers(t *testing.T) {
 			t.Error("the named cluster's place has not moved")
 		}
 
-		daemon = cfg.daemon(t)
-		awaitGone(t, west, plain, prepared)
-		s.settle(t, west)
-		daemon.stop(t)
+		daemon = cfg.Daemon(t)
+		west.AwaitGone(t, plain, prepared)
+		s.Settle(t, west)
+		daemon.Stop(t)
 		for _, dry := range [][]string{nil, {"--dry-run"}} {
-			mcsqueal(t, append([]string{"run", "--config", cfg.path, "--cluster", "esat"}, dry...)...).failed(t, 2, "esat", "did you mean east")
+			harness.Mcsqueal(t, append([]string{"run", "--config", cfg.Path, "--cluster", "esat"}, dry...)...).MustEnd(t, 2, "esat", "did you mean east")
 		}
 	})
 }

@@ -4,29 +4,30 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 func TestSourceIsReadThroughItsSocket(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		m := newCache(t)
-		cfg := configure(t, db.socketURL(), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		s := db.session(t)
-		s.settle(t, m)
-		daemon.stop(t)
-		missed := db.key("missed")
-		fill(t, m, missed)
-		s.commit(t, missed)
-		daemon = cfg.daemon(t)
-		awaitGone(t, m, missed)
-		daemon.stop(t)
-		fill(t, m, missed)
-		if p := cfg.replay(t, "--from", "oldest", "--match", "^"+missed+"$"); p.status != 0 {
-			t.Errorf("exit status %d:\n%s", p.status, p.stderr.String())
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SocketURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		s := db.Session(t)
+		s.Settle(t, m)
+		daemon.Stop(t)
+		missed := db.Key("missed")
+		m.Fill(t, missed)
+		s.Commit(t, missed)
+		daemon = cfg.Daemon(t)
+		m.AwaitGone(t, missed)
+		daemon.Stop(t)
+		m.Fill(t, missed)
+		if p := cfg.Replay(t, "--from", "oldest", "--match", "^"+missed+"$"); p.Status() != 0 {
+			t.Errorf("exit status %d:\n%s", p.Status(), p.Stderr.String())
 		}
-		mustBeGone(t, m, missed)
+		m.MustLack(t, missed)
 	})
 }
 
@@ -34,18 +35,18 @@ func TestSourceIsReadThroughItsSocket(t *testing.T) {
 // where it was.
 func TestServerThatGoesIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		m := newCache(t)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
-		db.session(t).settle(t, m)
-		key := db.key("k")
-		fill(t, m, key)
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
+		db.Session(t).Settle(t, m)
+		key := db.Key("k")
+		m.Fill(t, key)
 		if err := db.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		db.session(t).commit(t, key)
-		awaitGone(t, m, key)
+		db.Session(t).Commit(t, key)
+		m.AwaitGone(t, key)
 		survivesRestarts(t, db, m, cfg, daemon)
 	})
 }
@@ -53,55 +54,55 @@ func TestServerThatGoesIsWaitedFor(t *testing.T) {
 // Without GTIDs the file and the offset are all there is.
 func TestSourceWithoutGTIDsIsReadByFileAndOffset(t *testing.T) {
 	t.Parallel()
-	db := own(t, servers.KindMySQL, servers.Config{Args: []string{"--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"}})
-	m := newCache(t)
-	cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-	daemon := cfg.daemon(t)
-	s := db.session(t)
-	s.settle(t, m)
-	daemon.stop(t)
-	c, _ := cfg.checkpoint(t)
-	file, offset := s.place(t)
-	uuid := s.text(t, "SELECT @@server_uuid")
+	db := harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"}})
+	m := harness.NewCache(t)
+	cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+	daemon := cfg.Daemon(t)
+	s := db.Session(t)
+	s.Settle(t, m)
+	daemon.Stop(t)
+	c, _ := cfg.Checkpoint(t)
+	file, offset := s.Place(t)
+	uuid := s.Text(t, "SELECT @@server_uuid")
 	if at := c.Clusters["east"]; at.GTID != nil || at.File != file || at.Offset != offset || at.Server != uuid {
 		t.Errorf("the checkpoint's position is %+v, want %s:%d without GTIDs", at, file, offset)
 	}
-	before, missed := db.key("settled"), db.numbered("missed", 20)
+	before, missed := db.Key("settled"), db.Numbered("missed", 20)
 	first := file
-	fill(t, m, append(missed, before)...)
+	m.Fill(t, append(missed, before)...)
 	for i, key := range missed {
 		if i == len(missed)/2 {
-			s.exec(t, "FLUSH BINARY LOGS")
+			s.Exec(t, "FLUSH BINARY LOGS")
 		}
-		s.commit(t, key)
+		s.Commit(t, key)
 	}
-	daemon = cfg.daemon(t)
-	awaitGone(t, m, missed...)
-	mustBeThere(t, m, before)
-	s.exec(t, "FLUSH BINARY LOGS")
-	file, _ = s.place(t)
-	await(t, "the checkpoint is in the new file, in which nothing has been committed", func() bool {
-		c, _ := cfg.checkpoint(t)
+	daemon = cfg.Daemon(t)
+	m.AwaitGone(t, missed...)
+	m.MustHave(t, before)
+	s.Exec(t, "FLUSH BINARY LOGS")
+	file, _ = s.Place(t)
+	harness.Await(t, "the checkpoint is in the new file, in which nothing has been committed", func() bool {
+		c, _ := cfg.Checkpoint(t)
 		return c.Clusters["east"].File == file
 	})
 	survivesRestarts(t, db, m, cfg, daemon)
 
-	p := cfg.replay(t, "--dry-run", "--from", "oldest", "--match", "missed")
-	if all := lines(t, p); p.status != 0 || len(all) != len(missed) || all[0].GTID != "" || all[0].Log != first {
-		t.Errorf("exit status %d, %d lines, %+v …; want %d lines without GTIDs from %s", p.status, len(all), all[:min(1, len(all))], len(missed), first)
+	p := cfg.Replay(t, "--dry-run", "--from", "oldest", "--match", "missed")
+	if all := lines(t, p); p.Status() != 0 || len(all) != len(missed) || all[0].GTID != "" || all[0].Log != first {
+		t.Errorf("exit status %d, %d lines, %+v …; want %d lines without GTIDs from %s", p.Status(), len(all), all[:min(1, len(all))], len(missed), first)
 	}
-	mcsqueal(t, "replay", "--dry-run", "--source", db.url(), "--from", "gtid:"+uuid+":1-5").failed(t, 1, "gtid_mode", "file:NAME:OFFSET")
+	harness.Mcsqueal(t, "replay", "--dry-run", "--source", db.SourceURL(), "--from", "gtid:"+uuid+":1-5").MustEnd(t, 1, "gtid_mode", "file:NAME:OFFSET")
 }
 
 // survivesRestarts kills the server under a daemon and starts it again, and then the
 // daemon.
-func survivesRestarts(t *testing.T, db *database, m *servers.Memcached, cfg *settings, daemon *process) {
+func survivesRestarts(t *testing.T, db *harness.Database, m *harness.Cache, cfg *harness.Settings, daemon *harness.Process) {
 	t.Helper()
-	before, after, away := db.numbered("before", 100), db.numbered("after", 100), db.numbered("away", 100)
-	fill(t, m, append(append(before, after...), away...)...)
-	s := db.session(t)
+	before, after, away := db.Numbered("before", 100), db.Numbered("after", 100), db.Numbered("away", 100)
+	m.Fill(t, append(append(before, after...), away...)...)
+	s := db.Session(t)
 	for _, key := range before {
-		s.commit(t, key)
+		s.Commit(t, key)
 	}
 	if err := db.Kill(); err != nil {
 		t.Fatal(err)
@@ -109,64 +110,64 @@ func survivesRestarts(t *testing.T, db *database, m *servers.Memcached, cfg *set
 	if err := db.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s = db.session(t)
+	s = db.Session(t)
 	for _, key := range after {
-		s.commit(t, key)
+		s.Commit(t, key)
 	}
-	awaitGone(t, m, append(before, after...)...)
-	daemon.says(t, "source is lost")
+	m.AwaitGone(t, append(before, after...)...)
+	daemon.Says(t, "source is lost")
 
-	daemon.kill(t)
+	daemon.Kill(t)
 	for _, key := range away {
-		s.commit(t, key)
+		s.Commit(t, key)
 	}
-	daemon = cfg.daemon(t)
-	awaitGone(t, m, away...)
-	daemon.stop(t)
+	daemon = cfg.Daemon(t)
+	m.AwaitGone(t, away...)
+	daemon.Stop(t)
 }
 
 func TestCutInALargeTransactionLosesNothing(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		m := newCache(t)
-		source, router := newWire(t, db.Addr()), newWire(t, m.Addr())
-		cfg := configure(t, strings.Replace(db.url(), db.Addr(), source.addr(), 1), "clusters:", cluster("east", "routers", router.addr()))
-		daemon := cfg.daemon(t)
-		s := db.session(t)
-		s.settle(t, m)
-		keys := db.numbered("k", 10_000)
-		fill(t, m, keys...)
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		source, router := harness.NewWire(t, db.Addr()), harness.NewWire(t, m.Addr())
+		cfg := harness.Configure(t, strings.Replace(db.SourceURL(), db.Addr(), source.Addr(), 1), "clusters:", cluster("east", "routers", router.Addr()))
+		daemon := cfg.Daemon(t)
+		s := db.Session(t)
+		s.Settle(t, m)
+		keys := db.Numbered("k", 10_000)
+		m.Fill(t, keys...)
 		// Each connection to the source ends after so much of the transaction, and each
 		// to the router after so many of its deletes.
-		source.spoil(t, "downstream", "limit_data", "bytes", 100<<10)
-		router.spoil(t, "upstream", "limit_data", "bytes", 30<<10)
-		s.exec(t, "BEGIN")
+		source.Spoil(t, "downstream", "limit_data", "bytes", 100<<10)
+		router.Spoil(t, "upstream", "limit_data", "bytes", 30<<10)
+		s.Exec(t, "BEGIN")
 		for i := 0; i < len(keys); i += 100 {
-			s.commit(t, keys[i:i+100]...)
+			s.Commit(t, keys[i:i+100]...)
 		}
-		s.exec(t, "COMMIT")
-		daemon.saysTimes(t, 2, "source is lost")
-		source.restore(t, "limit_data")
-		daemon.says(t, "router lost")
-		router.restore(t, "limit_data")
-		awaitGone(t, m, keys...)
+		s.Exec(t, "COMMIT")
+		daemon.SaysTimes(t, 2, "source is lost")
+		source.Restore(t, "limit_data")
+		daemon.Says(t, "router lost")
+		router.Restore(t, "limit_data")
+		m.AwaitGone(t, keys...)
 
 		// And from both sides at once, while small ones are committed.
-		keys = db.numbered("small", 300)
-		fill(t, m, keys...)
+		keys = db.Numbered("small", 300)
+		m.Fill(t, keys...)
 		for i, key := range keys {
 			switch i {
 			case 100:
-				source.cut()
-				router.cut()
+				source.Cut()
+				router.Cut()
 			case 200:
-				source.mend(t)
-				router.mend(t)
+				source.Mend(t)
+				router.Mend(t)
 			}
-			s.commit(t, key)
+			s.Commit(t, key)
 		}
-		awaitGone(t, m, keys...)
-		s.settle(t, m)
-		daemon.stop(t)
+		m.AwaitGone(t, keys...)
+		s.Settle(t, m)
+		daemon.Stop(t)
 	})
 }

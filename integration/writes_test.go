@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -14,52 +15,52 @@ import (
 type write struct {
 	name string
 	only servers.Kind // zero: on every kind
-	do   func(t *testing.T, s *session)
+	do   func(t *testing.T, s *harness.Session)
 	gone []string // must be deleted
 	kept []string // must not
 }
 
 // statements does one statement after the other in one session.
-func statements(list ...string) func(*testing.T, *session) {
-	return func(t *testing.T, s *session) {
+func statements(list ...string) func(*testing.T, *harness.Session) {
+	return func(t *testing.T, s *harness.Session) {
 		t.Helper()
 		for _, statement := range list {
-			s.exec(t, statement)
+			s.Exec(t, statement)
 		}
 	}
 }
 
 // hold does each write and holds the cache to what it promises. What a daemon feeds
 // it from the database must run.
-func hold(t *testing.T, db *database, m *servers.Memcached, writes []write) {
+func hold(t *testing.T, db *harness.Database, m *harness.Cache, writes []write) {
 	t.Helper()
-	settling := db.session(t)
-	settling.exec(t, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(2000))")
+	settling := db.Session(t)
+	settling.Exec(t, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(2000))")
 	for _, w := range writes {
 		if w.only != 0 && w.only != db.Kind() {
 			continue
 		}
 		t.Run(w.name, func(t *testing.T) {
-			settling.exec(t, "DELETE FROM t; INSERT INTO t VALUES (1, 'Ann'), (2, 'Bob'), (3, 'Cid')")
-			gone, kept := db.keys(w.gone...), db.keys(w.kept...)
-			kept = append(kept, db.key("neighbour"))
-			fill(t, m, append(gone, kept...)...)
-			s := db.session(t)
+			settling.Exec(t, "DELETE FROM t; INSERT INTO t VALUES (1, 'Ann'), (2, 'Bob'), (3, 'Cid')")
+			gone, kept := db.Keys(w.gone...), db.Keys(w.kept...)
+			kept = append(kept, db.Key("neighbour"))
+			m.Fill(t, append(gone, kept...)...)
+			s := db.Session(t)
 			w.do(t, s)
-			s.close()
-			settling.settle(t, m)
-			mustBeGone(t, m, gone...)
-			mustBeThere(t, m, kept...)
+			s.Close()
+			settling.Settle(t, m)
+			m.MustLack(t, gone...)
+			m.MustHave(t, kept...)
 		})
 	}
 }
 
 func TestKeysOfCommittedWritesAreDeleted(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, db *database) {
-		m := newCache(t)
-		cfg := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr()))
-		daemon := cfg.daemon(t)
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		daemon := cfg.Daemon(t)
 		for _, group := range []struct {
 			name   string
 			writes []write
@@ -67,9 +68,9 @@ func TestKeysOfCommittedWritesAreDeleted(t *testing.T) {
 			{"row", rowWrites}, {"transaction", transactions}, {"DDL", definitions}, {"comment", comments},
 			{"prepared", preparedStatements}, {"format", formats},
 		} {
-			t.Run(group.name, func(t *testing.T) { hold(t, newDatabase(t, db.Database), m, group.writes) })
+			t.Run(group.name, func(t *testing.T) { hold(t, harness.NewDatabase(t, db.Database), m, group.writes) })
 		}
-		daemon.stop(t)
+		daemon.Stop(t)
 	})
 }
 
@@ -93,27 +94,27 @@ var rowWrites = []write{
 	},
 	{
 		name: "a statement that fails", kept: []string{"a"},
-		do: func(t *testing.T, s *session) {
-			s.fails(t, "INSERT /* mc: {a} */ INTO t VALUES (7, 'x'), (1, 'there already')")
+		do: func(t *testing.T, s *harness.Session) {
+			s.MustRefuse(t, "INSERT /* mc: {a} */ INTO t VALUES (7, 'x'), (1, 'there already')")
 		},
 	},
 	{name: "a write that changes nothing", do: statements("UPDATE /* mc: {a} */ t SET name = 'Ann' WHERE id = 1"), kept: []string{"a"}},
 	{name: "a read", do: statements("SELECT /* mc: {a} */ 1"), kept: []string{"a"}},
 	{
 		name: "load of a file", gone: []string{"a"}, kept: []string{"b"},
-		do: func(t *testing.T, s *session) {
+		do: func(t *testing.T, s *harness.Session) {
 			file := filepath.Join(t.TempDir(), "rows")
-			if err := os.WriteFile(file, []byte(s.db.named("8\t/* mc: {b} */\n")), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(s.Database.Named("8\t/* mc: {b} */\n")), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s.exec(t, "LOAD DATA /* mc: {a} */ INFILE '"+file+"' INTO TABLE t")
+			s.Exec(t, "LOAD DATA /* mc: {a} */ INFILE '"+file+"' INTO TABLE t")
 		},
 	},
 	{
 		name: "inside a procedure", gone: []string{"a"}, kept: []string{"b"},
-		do: func(t *testing.T, s *session) {
-			s.exec(t, "CREATE PROCEDURE p() BEGIN INSERT /* mc: {a} */ INTO t VALUES (5, 'x'); END")
-			s.exec(t, "/* mc: {b} */ CALL p()")
+		do: func(t *testing.T, s *harness.Session) {
+			s.Exec(t, "CREATE PROCEDURE p() BEGIN INSERT /* mc: {a} */ INTO t VALUES (5, 'x'); END")
+			s.Exec(t, "/* mc: {b} */ CALL p()")
 		},
 	},
 }
@@ -149,10 +150,10 @@ var transactions = []write{
 	},
 	{
 		name: "open while others commit", kept: []string{"a"}, gone: []string{"b"},
-		do: func(t *testing.T, s *session) {
-			s.exec(t, "BEGIN")
-			s.exec(t, "INSERT /* mc: {a} */ INTO t VALUES (4, 'x')")
-			s.db.exec(t, "INSERT /* mc: {b} */ INTO settled VALUES ()")
+		do: func(t *testing.T, s *harness.Session) {
+			s.Exec(t, "BEGIN")
+			s.Exec(t, "INSERT /* mc: {a} */ INTO t VALUES (4, 'x')")
+			s.Database.Exec(t, "INSERT /* mc: {b} */ INTO settled VALUES ()")
 		},
 	},
 	{
@@ -175,9 +176,9 @@ var definitions = []write{
 	{name: "RENAME", do: statements("RENAME /* mc: {a} */ TABLE t TO u", "RENAME TABLE u TO t"), gone: []string{"a"}},
 	{name: "CREATE INDEX", do: statements("CREATE /* mc: {a} */ INDEX i ON t (name(10))", "ALTER TABLE t DROP INDEX i"), gone: []string{"a"}},
 	{name: "DROP TABLE", only: servers.KindMariaDB, do: statements("CREATE TABLE made (id INT)", "DROP TABLE /* mc: {a} */ made"), gone: []string{"a"}},
-	{name: "DROP DATABASE", do: func(t *testing.T, s *session) {
-		s.exec(t, "CREATE DATABASE gone_"+s.db.schema)
-		s.exec(t, "DROP /* mc: {a} */ DATABASE gone_"+s.db.schema)
+	{name: "DROP DATABASE", do: func(t *testing.T, s *harness.Session) {
+		s.Exec(t, "CREATE DATABASE gone_"+s.Database.Schema)
+		s.Exec(t, "DROP /* mc: {a} */ DATABASE gone_"+s.Database.Schema)
 	}, gone: []string{"a"}},
 	{
 		name: "CREATE TABLE from a select", gone: []string{"a"},
@@ -216,36 +217,36 @@ var comments = []write{
 		do: statements("BEGIN; UPDATE /* mc: {a} */ t SET name = 'x'; DELETE /* mc: {b} */ FROM t; COMMIT"),
 	},
 	{name: "with a percent-encoded key", do: statements("UPDATE /* mc: {a}%25%C3%BC */ t SET name = 'x'"), gone: []string{"a%ü"}, kept: []string{"a"}},
-	{name: "of a thousand keys", gone: []string{"k0", "k499", "k999"}, do: func(t *testing.T, s *session) {
-		s.commit(t, s.db.numbered("x", 1000)...)
-		s.commit(t, s.db.keys("k0", "k499", "k999")...)
+	{name: "of a thousand keys", gone: []string{"k0", "k499", "k999"}, do: func(t *testing.T, s *harness.Session) {
+		s.Commit(t, s.Database.Numbered("x", 1000)...)
+		s.Commit(t, s.Database.Keys("k0", "k499", "k999")...)
 	}},
 }
 
 var preparedStatements = []write{
-	{name: "by the protocol", gone: []string{"a"}, do: func(t *testing.T, s *session) {
-		s.exec(t, "INSERT /* mc: {a} */ INTO t VALUES (?, ?)", 9, "Zoe")
+	{name: "by the protocol", gone: []string{"a"}, do: func(t *testing.T, s *harness.Session) {
+		s.Exec(t, "INSERT /* mc: {a} */ INTO t VALUES (?, ?)", 9, "Zoe")
 	}},
 	{name: "by SQL", gone: []string{"a"}, do: statements("SET @id = 9, @name = 'Zoe'",
 		"PREPARE p FROM 'INSERT /* mc: {a} */ INTO t VALUES (?, ?)'", "EXECUTE p USING @id, @name")},
-	{name: "with a tag in a value", gone: []string{"a", "z"}, kept: []string{"b", "c", "d", "e", "f"}, do: func(t *testing.T, s *session) {
+	{name: "with a tag in a value", gone: []string{"a", "z"}, kept: []string{"b", "c", "d", "e", "f"}, do: func(t *testing.T, s *harness.Session) {
 		for i, value := range forgeries {
-			s.exec(t, "INSERT /* mc: {a} */ INTO t VALUES (?, ?) /* mc: {z} */", 10+i, s.db.named(value))
+			s.Exec(t, "INSERT /* mc: {a} */ INTO t VALUES (?, ?) /* mc: {z} */", 10+i, s.Database.Named(value))
 		}
 	}},
-	{name: "with a tag in a variable", gone: []string{"a", "z"}, kept: []string{"b", "c", "d", "e", "f"}, do: func(t *testing.T, s *session) {
-		s.exec(t, "PREPARE p FROM 'INSERT /* mc: {a} */ INTO t VALUES (?, ?) /* mc: {z} */'")
+	{name: "with a tag in a variable", gone: []string{"a", "z"}, kept: []string{"b", "c", "d", "e", "f"}, do: func(t *testing.T, s *harness.Session) {
+		s.Exec(t, "PREPARE p FROM 'INSERT /* mc: {a} */ INTO t VALUES (?, ?) /* mc: {z} */'")
 		for i, value := range forgeries {
-			s.exec(t, "SET @id = ?, @name = ?", 10+i, s.db.named(value))
-			s.exec(t, "EXECUTE p USING @id, @name")
+			s.Exec(t, "SET @id = ?, @name = ?", 10+i, s.Database.Named(value))
+			s.Exec(t, "EXECUTE p USING @id, @name")
 		}
 	}},
-	{name: "with a tag in a binary value", gone: []string{"a", "z"}, kept: []string{"b", "c", "d", "e", "f"}, do: func(t *testing.T, s *session) {
-		s.exec(t, "CREATE TABLE bytes (id INT PRIMARY KEY, value BLOB)")
+	{name: "with a tag in a binary value", gone: []string{"a", "z"}, kept: []string{"b", "c", "d", "e", "f"}, do: func(t *testing.T, s *harness.Session) {
+		s.Exec(t, "CREATE TABLE bytes (id INT PRIMARY KEY, value BLOB)")
 		for i, value := range forgeries {
-			s.exec(t, "INSERT /* mc: {a} */ INTO bytes VALUES (?, ?) /* mc: {z} */", i, append([]byte{0xff, 0, 0x1a, '\''}, s.db.named(value)...))
+			s.Exec(t, "INSERT /* mc: {a} */ INTO bytes VALUES (?, ?) /* mc: {z} */", i, append([]byte{0xff, 0, 0x1a, '\''}, s.Database.Named(value)...))
 		}
-		s.exec(t, "DROP TABLE bytes")
+		s.Exec(t, "DROP TABLE bytes")
 	}},
 }
 
@@ -263,9 +264,9 @@ var forgeries = []string{
 var distributed = []write{
 	{
 		name: "commit", gone: []string{"a", "b"},
-		do: func(t *testing.T, s *session) {
-			s.exec(t, "XA START 'x1'; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); UPDATE /* mc: {b} */ t SET name = 'y' WHERE id = 4; XA END 'x1'; XA PREPARE 'x1'")
-			s.exec(t, "XA COMMIT 'x1'")
+		do: func(t *testing.T, s *harness.Session) {
+			s.Exec(t, "XA START 'x1'; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); UPDATE /* mc: {b} */ t SET name = 'y' WHERE id = 4; XA END 'x1'; XA PREPARE 'x1'")
+			s.Exec(t, "XA COMMIT 'x1'")
 		},
 	},
 	{
@@ -282,38 +283,38 @@ var distributed = []write{
 	},
 	{
 		name: "commit by another connection", gone: []string{"a"},
-		do: func(t *testing.T, s *session) {
-			s.exec(t, "XA START 'x5', 'branch', 7; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); XA END 'x5', 'branch', 7; XA PREPARE 'x5', 'branch', 7")
-			s.close()
-			s.db.decides(t, "XA COMMIT 'x5', 'branch', 7")
+		do: func(t *testing.T, s *harness.Session) {
+			s.Exec(t, "XA START 'x5', 'branch', 7; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); XA END 'x5', 'branch', 7; XA PREPARE 'x5', 'branch', 7")
+			s.Close()
+			s.Database.Decides(t, "XA COMMIT 'x5', 'branch', 7")
 		},
 	},
 	{
 		name: "rollback by another connection", kept: []string{"a"},
-		do: func(t *testing.T, s *session) {
-			s.exec(t, "XA START 'x6'; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); XA END 'x6'; XA PREPARE 'x6'")
-			s.close()
-			s.db.decides(t, "XA ROLLBACK 'x6'")
+		do: func(t *testing.T, s *harness.Session) {
+			s.Exec(t, "XA START 'x6'; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); XA END 'x6'; XA PREPARE 'x6'")
+			s.Close()
+			s.Database.Decides(t, "XA ROLLBACK 'x6'")
 		},
 	},
 	{
 		name: "commits of two in the other order", gone: []string{"a", "b"},
-		do: func(t *testing.T, s *session) {
-			other := s.db.session(t)
-			s.exec(t, "XA START 'x7'; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); XA END 'x7'; XA PREPARE 'x7'")
-			other.exec(t, "XA START 'x8'; INSERT /* mc: {b} */ INTO t VALUES (5, 'x'); XA END 'x8'; XA PREPARE 'x8'")
-			other.exec(t, "XA COMMIT 'x8'")
-			s.exec(t, "XA COMMIT 'x7'")
+		do: func(t *testing.T, s *harness.Session) {
+			other := s.Database.Session(t)
+			s.Exec(t, "XA START 'x7'; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); XA END 'x7'; XA PREPARE 'x7'")
+			other.Exec(t, "XA START 'x8'; INSERT /* mc: {b} */ INTO t VALUES (5, 'x'); XA END 'x8'; XA PREPARE 'x8'")
+			other.Exec(t, "XA COMMIT 'x8'")
+			s.Exec(t, "XA COMMIT 'x7'")
 		},
 	},
 	{
 		name: "one committed, one rolled back", gone: []string{"b"}, kept: []string{"a"},
-		do: func(t *testing.T, s *session) {
-			other := s.db.session(t)
-			s.exec(t, "XA START 'x9'; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); XA END 'x9'; XA PREPARE 'x9'")
-			other.exec(t, "XA START 'x10'; INSERT /* mc: {b} */ INTO t VALUES (5, 'x'); XA END 'x10'; XA PREPARE 'x10'")
-			s.exec(t, "XA ROLLBACK 'x9'")
-			other.exec(t, "XA COMMIT 'x10'")
+		do: func(t *testing.T, s *harness.Session) {
+			other := s.Database.Session(t)
+			s.Exec(t, "XA START 'x9'; INSERT /* mc: {a} */ INTO t VALUES (4, 'x'); XA END 'x9'; XA PREPARE 'x9'")
+			other.Exec(t, "XA START 'x10'; INSERT /* mc: {b} */ INTO t VALUES (5, 'x'); XA END 'x10'; XA PREPARE 'x10'")
+			s.Exec(t, "XA ROLLBACK 'x9'")
+			other.Exec(t, "XA COMMIT 'x10'")
 		},
 	},
 }
@@ -323,22 +324,22 @@ var distributed = []write{
 // prepared finds a gap.
 func TestKeysOfXATransactionsLeaveAtTheDecision(t *testing.T) {
 	t.Parallel()
-	eachOwn(t, servers.Config{}, func(t *testing.T, db *database) {
-		m := newCache(t)
-		daemon := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr())).daemon(t)
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		daemon := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr())).Daemon(t)
 		hold(t, db, m, distributed)
 
-		s, branch := db.session(t), db.session(t)
-		keys := db.keys("a", "b")
-		fill(t, m, keys...)
-		branch.exec(t, "XA START 'y'; INSERT /* mc: {a} {b} */ INTO t VALUES (9, 'x'); XA END 'y'; XA PREPARE 'y'")
+		s, branch := db.Session(t), db.Session(t)
+		keys := db.Keys("a", "b")
+		m.Fill(t, keys...)
+		branch.Exec(t, "XA START 'y'; INSERT /* mc: {a} {b} */ INTO t VALUES (9, 'x'); XA END 'y'; XA PREPARE 'y'")
 		for range 3 {
-			s.settle(t, m)
-			mustBeThere(t, m, keys...)
+			s.Settle(t, m)
+			m.MustHave(t, keys...)
 		}
-		branch.exec(t, "XA COMMIT 'y'")
-		awaitGone(t, m, keys...)
-		daemon.stop(t)
+		branch.Exec(t, "XA COMMIT 'y'")
+		m.AwaitGone(t, keys...)
+		daemon.Stop(t)
 	})
 }
 
@@ -355,26 +356,26 @@ var formats = []write{
 	},
 	{
 		name: "compressed", only: servers.KindMySQL, gone: []string{"a", "b", "c"}, kept: []string{"d"},
-		do: func(t *testing.T, s *session) {
-			s.exec(t, "SET SESSION binlog_transaction_compression = ON")
-			file, offset := s.place(t)
-			s.exec(t, "UPDATE /* mc: {a} */ t SET name = REPEAT('x', 1000)")
-			s.exec(t, "BEGIN")
-			s.exec(t, "UPDATE /* mc: {b} */ t SET name = REPEAT('y', 1000)")
-			s.exec(t, "UPDATE /* mc: {c} */ t SET name = '/* mc: {d} */'")
-			s.exec(t, "COMMIT")
-			s.mustHaveLogged(t, file, offset, "Transaction_payload")
+		do: func(t *testing.T, s *harness.Session) {
+			s.Exec(t, "SET SESSION binlog_transaction_compression = ON")
+			file, offset := s.Place(t)
+			s.Exec(t, "UPDATE /* mc: {a} */ t SET name = REPEAT('x', 1000)")
+			s.Exec(t, "BEGIN")
+			s.Exec(t, "UPDATE /* mc: {b} */ t SET name = REPEAT('y', 1000)")
+			s.Exec(t, "UPDATE /* mc: {c} */ t SET name = '/* mc: {d} */'")
+			s.Exec(t, "COMMIT")
+			s.MustHaveLogged(t, file, offset, "Transaction_payload")
 		},
 	},
 }
 
 func TestKeysOfCompressedWritesAreDeletedFromMariaDB(t *testing.T) {
 	t.Parallel()
-	db := own(t, servers.KindMariaDB, servers.Config{Args: []string{"--log-bin-compress=ON", "--log-bin-compress-min-len=10"}})
-	m := newCache(t)
-	daemon := configure(t, db.url(), "clusters:", cluster("east", "servers", m.Addr())).daemon(t)
-	s := db.session(t)
-	file, offset := s.place(t)
+	db := harness.Own(t, servers.KindMariaDB, servers.Config{Args: []string{"--log-bin-compress=ON", "--log-bin-compress-min-len=10"}})
+	m := harness.NewCache(t)
+	daemon := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr())).Daemon(t)
+	s := db.Session(t)
+	file, offset := s.Place(t)
 	hold(t, db, m, []write{
 		{name: "rows", do: statements("UPDATE /* mc: {a} */ t SET name = REPEAT('x', 1000)"), gone: []string{"a"}},
 		{
@@ -387,7 +388,7 @@ func TestKeysOfCompressedWritesAreDeletedFromMariaDB(t *testing.T) {
 			do: statements("SET SESSION binlog_format = STATEMENT", "UPDATE t SET name = '"+strings.Repeat("x", 300)+"' /* mc: {a} */"),
 		},
 	})
-	s.mustHaveLogged(t, file, offset, "Write_rows_compressed_v1")
-	s.mustHaveLogged(t, file, offset, "Query_compressed")
-	daemon.stop(t)
+	s.MustHaveLogged(t, file, offset, "Write_rows_compressed_v1")
+	s.MustHaveLogged(t, file, offset, "Query_compressed")
+	daemon.Stop(t)
 }

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -50,7 +51,7 @@ func asks(t *testing.T, network, addr, commands string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		return "", err
 	}
 	if _, err := c.Write([]byte(commands)); err != nil {
@@ -63,7 +64,7 @@ func asks(t *testing.T, network, addr, commands string) (string, error) {
 func answers(t *testing.T, network, addr string) {
 	t.Helper()
 	var last error
-	await(t, func() string { return fmt.Sprintf("%s answers: %v", addr, last) }, func() bool {
+	harness.Await(t, func() string { return fmt.Sprintf("%s answers: %v", addr, last) }, func() bool {
 		var line string
 		if line, last = asks(t, network, addr, "mn\r\n"); last == nil && line != "MN\r\n" {
 			last = fmt.Errorf("it says %q", line)
@@ -75,7 +76,7 @@ func answers(t *testing.T, network, addr string) {
 // gone waits until a process has ended. It is no child of the test.
 func gone(t *testing.T, pid int) {
 	t.Helper()
-	await(t, func() string { return fmt.Sprintf("process %d ends", pid) }, func() bool {
+	harness.Await(t, func() string { return fmt.Sprintf("process %d ends", pid) }, func() bool {
 		state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		return err != nil || bytes.Contains(state, []byte(") Z "))
 	})
@@ -254,54 +255,6 @@ func TestTakesSocketsFromSystemd(t *testing.T) {
 	answers(t, "tcp", l.Addr().String())
 }
 
-// What systemd hears: that it serves, once it does; that files are read again; that it
-// stops.
-func TestTellsSystemdWhatItIsAt(t *testing.T) {
-	dir, err := os.MkdirTemp("", "notify-") // a socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = manager.Close() })
-	addr := "127.0.0.1:" + freePort(t)
-	cmd := exec.CommandContext(t.Context(), plain.path(t), append(asRoot(), "-l", addr)...)
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+manager.LocalAddr().String())
-	background(t, cmd)
-	hears := func(begin string) {
-		t.Helper()
-		if err := manager.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatal(err)
-		}
-		said := make([]byte, 4096)
-		n, err := manager.Read(said)
-		if err != nil || !strings.HasPrefix(string(said[:n]), begin) {
-			t.Fatalf("systemd hears %q, %v, want %q", said[:n], err, begin)
-		}
-	}
-	hears("READY=1")
-	if line, err := asks(t, "tcp", addr, "mn\r\n"); line != "MN\r\n" {
-		t.Errorf("it is said to serve, and answers %q, %v", line, err)
-	}
-	for _, c := range []struct {
-		signal syscall.Signal
-		hears  []string
-	}{
-		{syscall.SIGHUP, []string{"RELOADING=1\nMONOTONIC_USEC=", "READY=1"}},
-		{syscall.SIGTERM, []string{"STOPPING=1"}},
-	} {
-		if err := cmd.Process.Signal(c.signal); err != nil {
-			t.Fatal(err)
-		}
-		for _, begin := range c.hears {
-			hears(begin)
-		}
-	}
-}
-
 func TestReadsPasswordsAgainAtSIGHUP(t *testing.T) {
 	users := filepath.Join(t.TempDir(), "users")
 	write := func(text string) {
@@ -318,12 +271,12 @@ func TestReadsPasswordsAgainAtSIGHUP(t *testing.T) {
 		line, _ := asks(t, "tcp", addr, "set a 0 0 8\r\nanna "+password+"\r\n")
 		return line == "STORED\r\n"
 	}
-	await(t, func() string { return "the old password is good" }, func() bool { return comesIn("old") })
+	harness.Await(t, "the old password is good", func() bool { return comesIn("old") })
 	write("anna:new\n")
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() string { return "the new password is good" }, func() bool { return comesIn("new") })
+	harness.Await(t, "the new password is good", func() bool { return comesIn("new") })
 	if comesIn("old") {
 		t.Error("so is the old one")
 	}
@@ -388,7 +341,7 @@ func TestRunsAsDebianRunsMemcached(t *testing.T) {
 				"-p 11211": "-p " + port, "-u memcache": "-u nobody", "/var/run/memcached/memcached.pid": pidFile, "/var/log/memcached.log": filepath.Join(dir, "log"),
 			})
 			wrapper := debianFile(t, dir, "scripts/"+script, map[string]string{`"/usr/bin/memcached"`: `"` + plain.path(t) + `"`})
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "perl", wrapper, conf)
 			if script == "start-memcached" {

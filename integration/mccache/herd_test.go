@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -166,7 +167,7 @@ func (h herd) reader(ctx context.Context, addr string, d *dialect, db *hotDataba
 		}
 		version, err := strconv.ParseInt(f.value, 10, 64)
 		if err != nil {
-			return fmt.Errorf("a value that nobody set: %q", clip(f.value))
+			return fmt.Errorf("a value that nobody set: %q", harness.Clip(f.value))
 		}
 		mu.Lock()
 		result.reads++

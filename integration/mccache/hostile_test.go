@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -137,7 +138,7 @@ func TestAClientThatNeverReadsHarmsNobody(t *testing.T) {
 			t.Error(err)
 		}
 		if v, found, err := w.get("large"); err != nil || v != "small" {
-			t.Errorf("after the set: %q, %v, %v", clip(v), found, err)
+			t.Errorf("after the set: %q, %v, %v", harness.Clip(v), found, err)
 		}
 	})
 }
@@ -173,7 +174,7 @@ func TestUnreadAnswersDoNotHoldTheMemory(t *testing.T) {
 					t.Fatal(err)
 				}
 				if line != "STORED" && !strings.HasPrefix(line, "SERVER_ERROR out of memory") {
-					t.Fatalf("set: %q", clip(line))
+					t.Fatalf("set: %q", harness.Clip(line))
 				}
 				if conn.SetWriteDeadline(time.Now().Add(time.Second)) != nil {
 					break
@@ -229,7 +230,7 @@ func TestAGigabyteLineHarmsNobody(t *testing.T) {
 			}
 			sent, err := conn.Write([]byte(begin))
 			for err == nil && sent < 1<<30 {
-				if err = conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+				if err = conn.SetWriteDeadline(time.Now().Add(harness.Patience)); err != nil {
 					break
 				}
 				var n int
@@ -274,7 +275,7 @@ func TestSetsThatStopInTheMiddleHarmNobody(t *testing.T) {
 			w.close()
 		}
 		// With them gone, all of the memory serves again.
-		await(t, func() string { return "large values are stored again" }, func() bool {
+		harness.Await(t, "large values are stored again", func() bool {
 			w, err := e.connect(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 // canOpen is how many connections this process may have, at most so many.
@@ -53,7 +55,7 @@ func TestTenThousandIdleConnectionsCostAKibibyteEach(t *testing.T) {
 			t.Fatalf("connection %d: %q, %v", len(conns), answer[:n], err)
 		}
 	}
-	if n := stat(t, m, "curr_connections"); n < int64(idle) {
+	if n := m.Stat(t, "curr_connections"); n < idle {
 		t.Errorf("it counts %d connections, want %d", n, idle)
 	}
 	full := resident(t, m.Pid())
@@ -67,10 +69,9 @@ func TestTenThousandIdleConnectionsCostAKibibyteEach(t *testing.T) {
 	for _, c := range conns {
 		c.Close()
 	}
-	await(t, func() string {
-		return "the connections are gone: " + strconv.FormatInt(stat(t, m, "curr_connections"), 10)
-	},
-		func() bool { return stat(t, m, "curr_connections") < 20 })
+	harness.Await(t, func() string {
+		return "the connections are gone: " + strconv.Itoa(m.Stat(t, "curr_connections"))
+	}, func() bool { return m.Stat(t, "curr_connections") < 20 })
 }
 
 func TestConnectionsBeyondTheLimitHarmNobody(t *testing.T) {

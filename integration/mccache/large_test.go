@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 // Large values are sent from where they lie, in parts, as sockets take them, while others
@@ -54,7 +56,7 @@ func replaceLarge(w *wire, random *rand.Rand, key string) error {
 	line, err := w.ask("set %s 0 0 %d\r\n%s\r\n", key, len(data), data)
 	// With a few of them held by readers there may be no memory for another.
 	if err == nil && line != "STORED" && line != "SERVER_ERROR out of memory storing object" {
-		err = fmt.Errorf("set: %q", clip(line))
+		err = fmt.Errorf("set: %q", harness.Clip(line))
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 // reading is what a reader with leases is told.
@@ -79,13 +81,13 @@ func (l textLeaser) read(key string) (reading, error) {
 		}
 		r.value, err = l.data(f[4])
 	default:
-		return r, fmt.Errorf("lease-get: %q", clip(line))
+		return r, fmt.Errorf("lease-get: %q", harness.Clip(line))
 	}
 	if err != nil {
 		return r, fmt.Errorf("lease-get: %w", err)
 	}
 	if line, err = l.line(); err == nil && line != "END" {
-		err = fmt.Errorf("lease-get: %q, want END", clip(line))
+		err = fmt.Errorf("lease-get: %q, want END", harness.Clip(line))
 	}
 	return r, err
 }
@@ -120,7 +122,7 @@ func took(what, line, yes, no string, err error) (bool, error) {
 	case line == no:
 		return false, nil
 	}
-	return false, fmt.Errorf("%s: %q", what, clip(line))
+	return false, fmt.Errorf("%s: %q", what, harness.Clip(line))
 }
 
 // metaLeaser speaks the meta commands, as stock memcached has them.
@@ -136,7 +138,7 @@ func (l metaLeaser) read(key string) (reading, error) {
 	}
 	f := strings.Fields(line)
 	if len(f) < 2 || f[0] != "VA" {
-		return reading{}, fmt.Errorf("mg: %q", clip(line))
+		return reading{}, fmt.Errorf("mg: %q", harness.Clip(line))
 	}
 	r := reading{hit: true}
 	if r.value, err = l.data(f[1]); err != nil {
@@ -282,7 +284,7 @@ func TestASlowDatabaseStillFills(t *testing.T) {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	var again reading
-	await(t, func() string { return "the interval ends and the next reader may fill" }, func() bool {
+	harness.Await(t, "the interval ends and the next reader may fill", func() bool {
 		r, err := l.read("slow")
 		if err != nil {
 			t.Fatal(err)

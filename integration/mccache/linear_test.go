@@ -14,6 +14,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -144,15 +145,15 @@ func (c contests) play(ctx context.Context, m *servers.Memcached) (o outcome, er
 				o.refused++
 			}
 		}
-		if porcupine.CheckOperationsTimeout(leaseModel, history, patience) == porcupine.Illegal {
+		if porcupine.CheckOperationsTimeout(leaseModel, history, harness.Patience) == porcupine.Illegal {
 			o.forgot++
 		}
-		switch porcupine.CheckOperationsTimeout(c.model, history, patience) {
+		switch porcupine.CheckOperationsTimeout(c.model, history, harness.Patience) {
 		case porcupine.Illegal:
 			o.wrong = history
 			return o, nil
 		case porcupine.Unknown:
-			return o, fmt.Errorf("seed %d, history %d: not checked within %v", seed, n, patience)
+			return o, fmt.Errorf("seed %d, history %d: not checked within %v", seed, n, harness.Patience)
 		case porcupine.Ok:
 		}
 	}
@@ -344,7 +345,7 @@ func TestTheCheckFindsWhatIsWrong(t *testing.T) {
 		forged++
 		copied := append([]porcupine.Operation(nil), history...)
 		copied[i].Output = out
-		if got := porcupine.CheckOperationsTimeout(leaseModel, copied, patience); got != porcupine.Illegal {
+		if got := porcupine.CheckOperationsTimeout(leaseModel, copied, harness.Patience); got != porcupine.Illegal {
 			t.Errorf("with command %d (%s) forged to %+v: %s", i, leaseModel.DescribeOperation(o.Input, o.Output), out, got)
 		}
 	}

@@ -5,42 +5,21 @@
 package mccache
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
-	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/mcsqueal/mcsqueal/integration/build"
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // given is a command that need not be built.
 var given = flag.String("mccache", "", "test the command at this `path`; otherwise it is built first")
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	// Most of a test's time is waiting. -parallel still has the last word.
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("4")
-	}
-	status := m.Run()
-	failed := []error{plain.Remove(), raced.Remove()}
-	if status == 0 {
-		failed = append(failed, goleak.Find())
-	}
-	if err := errors.Join(failed...); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, 4, plain.Remove, raced.Remove)) }
 
 // program is a command that is built unless another is given.
 type program struct{ build.Once }
@@ -63,25 +42,6 @@ var (
 func start(t *testing.T, args ...string) *servers.Memcached {
 	t.Helper()
 	return servers.Mccache(t, servers.MccacheConfig{Program: plain.path(t), Args: args})
-}
-
-// patience is how long what must come to pass may take on a busy machine.
-const patience = 60 * time.Second
-
-// await waits until a condition holds; what says what it is, and may say more.
-func await(t *testing.T, what func() string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not within %v: %s", patience, what())
-		case <-tick.C:
-		}
-	}
 }
 
 // resident is how much memory a process has in the machine's, in bytes.
@@ -118,28 +78,5 @@ func threads(t *testing.T, pid int) int {
 	return len(all)
 }
 
-// stat is one of a server's counters.
-func stat(t *testing.T, m *servers.Memcached, name string) int64 {
-	t.Helper()
-	stats, err := m.Stats(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.ParseInt(stats[name], 10, 64)
-	if err != nil {
-		t.Fatalf("stat %s: %v", name, err)
-	}
-	return n
-}
-
 // mebibytes writes a size for people.
 func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
-
-// clip is the beginning of what is too long to print.
-func clip(s string) string {
-	const most = 200
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return strings.TrimSpace(s)
-}

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 // What one key of a cache with leases is to its clients, one command after the other: it
@@ -149,7 +151,7 @@ func (s story) check(model porcupine.Model) porcupine.CheckResult {
 	for i, o := range s {
 		history = append(history, porcupine.Operation{ClientId: i, Input: o.in, Output: o.out, Call: o.from, Return: o.to})
 	}
-	return porcupine.CheckOperationsTimeout(model, history, patience)
+	return porcupine.CheckOperationsTimeout(model, history, harness.Patience)
 }
 
 // A model that allows everything would find nothing.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -51,7 +52,7 @@ func overfill(ctx context.Context, m *servers.Memcached, megabytes int) (err err
 		}
 		for range n {
 			if line, err := w.line(); err != nil || line != "STORED" {
-				return fmt.Errorf("set: %q, %w", clip(line), err)
+				return fmt.Errorf("set: %q, %w", harness.Clip(line), err)
 			}
 		}
 	}
@@ -67,7 +68,7 @@ func TestMemoryStaysWithinItsBound(t *testing.T) {
 			t.Fatal(err)
 		}
 		full := resident(t, m.Pid())
-		items, evicted := stat(t, m, "curr_items"), stat(t, m, "evictions")
+		items, evicted := m.Stat(t, "curr_items"), m.Stat(t, "evictions")
 		t.Logf("-m %d: %s empty, %s full, with %d items", megabytes, mebibytes(empty), mebibytes(full), items)
 		if most := mostResident(megabytes, 0); full > most {
 			t.Errorf("-m %d: %s resident, want at most %s", megabytes, mebibytes(full), mebibytes(most))
@@ -113,7 +114,7 @@ func TestMemoryStaysWithinItsBoundWhateverComes(t *testing.T) {
 					t.Fatal(err)
 				}
 				if strings.HasPrefix(line, "CLIENT_ERROR") || line == "ERROR" {
-					t.Fatalf("%q", clip(line))
+					t.Fatalf("%q", harness.Clip(line))
 				}
 				if strings.HasPrefix(line, "VA ") { // an mg's value, which is empty, and its end
 					if _, err := w.line(); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -52,11 +53,11 @@ func whole(key, data string) error {
 	for rest := data; ; {
 		after, ok := strings.CutPrefix(rest, key+"|")
 		if !ok {
-			return fmt.Errorf("key %s has %q", key, clip(data))
+			return fmt.Errorf("key %s has %q", key, harness.Clip(data))
 		}
 		fill, more, ok := strings.Cut(after, "|"+key)
 		if !ok || fill != "" && strings.Trim(fill, fill[:1]) != "" {
-			return fmt.Errorf("key %s has %q within its value", key, clip(after))
+			return fmt.Errorf("key %s has %q within its value", key, harness.Clip(after))
 		}
 		if more == "" {
 			return nil
@@ -80,7 +81,7 @@ func (s *soaker) expect(want ...string) error {
 	if strings.HasPrefix(line, "SERVER_ERROR out of memory") || strings.HasPrefix(line, "SERVER_ERROR object too large") {
 		return nil
 	}
-	return fmt.Errorf("the answer %q, want one of %q", clip(line), want)
+	return fmt.Errorf("the answer %q, want one of %q", harness.Clip(line), want)
 }
 
 func (s *soaker) gets(keys ...string) error {
@@ -104,7 +105,7 @@ func (s *soaker) meta(key string) error {
 	}
 	f := strings.Fields(line)
 	if len(f) < 2 || f[0] != "VA" {
-		return fmt.Errorf("the answer %q to mg", clip(line))
+		return fmt.Errorf("the answer %q to mg", harness.Clip(line))
 	}
 	data, err := s.wire.data(f[1])
 	if err != nil || data == "" { // a stub
@@ -160,7 +161,7 @@ var actions = []struct {
 		}
 		line, err := s.ask("incr %s 1\r\n", n)
 		if _, bad := strconv.ParseUint(line, 10, 64); err == nil && bad != nil && line != "NOT_FOUND" {
-			err = fmt.Errorf("incr: %q", clip(line))
+			err = fmt.Errorf("incr: %q", harness.Clip(line))
 		}
 		return err
 	}},
@@ -199,7 +200,7 @@ var actions = []struct {
 				return err
 			}
 			if !strings.HasPrefix(line, "STAT ") {
-				return fmt.Errorf("stats%s: %q", what, clip(line))
+				return fmt.Errorf("stats%s: %q", what, harness.Clip(line))
 			}
 		}
 	}},
@@ -358,7 +359,7 @@ func TestTheSoakLeavesNothingBehind(t *testing.T) {
 	lasts := time.Duration(*soakSeconds * float64(time.Second))
 	const clients = 24
 	files := descriptors(t, m.Pid())
-	connected := stat(t, m, "curr_connections")
+	connected := m.Stat(t, "curr_connections")
 	// First so long that everything has been allocated that ever is.
 	if _, _, err := soak(t.Context(), m, endpoints, clients, lasts/2); err != nil {
 		t.Fatal(err)
@@ -372,10 +373,10 @@ func TestTheSoakLeavesNothingBehind(t *testing.T) {
 	if commands < 1000 {
 		t.Errorf("only %d commands", commands)
 	}
-	await(t, func() string {
+	harness.Await(t, func() string {
 		return fmt.Sprintf("%d connections and %d open files, as at the start; there are %d and %d",
-			connected, files, stat(t, m, "curr_connections"), descriptors(t, m.Pid()))
-	}, func() bool { return stat(t, m, "curr_connections") <= connected && descriptors(t, m.Pid()) <= files+4 })
+			connected, files, m.Stat(t, "curr_connections"), descriptors(t, m.Pid()))
+	}, func() bool { return m.Stat(t, "curr_connections") <= connected && descriptors(t, m.Pid()) <= files+4 })
 	if n := threads(t, m.Pid()); n > running+8 {
 		t.Errorf("%d threads, %d when it was half over", n, running)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 // inMemory is a folder on a tmpfs with room for so many bytes.
@@ -85,7 +87,7 @@ func TestAWarmRestartKeepsValuesAndVoidsTokens(t *testing.T) {
 	text, meta = textDialect.open(w), metaDialect.open(w)
 	for key, want := range values {
 		if got, found, err := w.get(key); err != nil || !found || got != want {
-			t.Fatalf("%s: %q, %v, %v, want %q", key, clip(got), found, err, clip(want))
+			t.Fatalf("%s: %q, %v, %v, want %q", key, harness.Clip(got), found, err, harness.Clip(want))
 		}
 	}
 	for _, f := range []struct {
@@ -106,7 +108,7 @@ func TestAWarmRestartKeepsValuesAndVoidsTokens(t *testing.T) {
 	if err := w.set("held", "new"); err != nil {
 		t.Error(err)
 	}
-	await(t, func() string { return "what was to stay for a second is gone" }, func() bool {
+	harness.Await(t, "what was to stay for a second is gone", func() bool {
 		_, found, err := w.get("brief")
 		if err != nil {
 			t.Fatal(err)
@@ -119,7 +121,7 @@ func TestAWarmRestartKeepsValuesAndVoidsTokens(t *testing.T) {
 	if err := errors.Join(m.Kill(), m.Restart(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	if n := stat(t, m, "curr_items"); n != 0 {
+	if n := m.Stat(t, "curr_items"); n != 0 {
 		t.Errorf("after a crash it has %d items", n)
 	}
 	if w, err = connect(t.Context(), m.Addr()); err != nil {
@@ -144,7 +146,7 @@ func TestAFullTmpfsIsRefusedAtTheStart(t *testing.T) {
 	}()
 	cmd := exec.CommandContext(t.Context(), plain.path(t), "-p", "0", "-U", "0", "-s", filepath.Join(t.TempDir(), "s"), "-m", "64", "-u", "root", "-e", filepath.Join(dir, "items"))
 	cmd.WaitDelay = 10 * time.Second
-	ended := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	ended := time.AfterFunc(harness.Patience, func() { _ = cmd.Process.Kill() })
 	defer ended.Stop()
 	said, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

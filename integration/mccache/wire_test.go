@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 // wire is a client's connection: commands out, lines and data in.
@@ -34,7 +36,7 @@ func (w *wire) close() error { return w.conn.Close() }
 
 // send writes a command, or several.
 func (w *wire) send(format string, args ...any) error {
-	if err := w.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := w.conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w.conn, format, args...)
@@ -49,7 +51,7 @@ func (w *wire) line() (string, error) {
 	}
 	line, ok := strings.CutSuffix(s, "\r\n")
 	if !ok {
-		return "", fmt.Errorf("a line without a carriage return: %q", clip(s))
+		return "", fmt.Errorf("a line without a carriage return: %q", harness.Clip(s))
 	}
 	return line, nil
 }
@@ -91,7 +93,7 @@ func (w *wire) values() ([]value, error) {
 		}
 		f := strings.Fields(line)
 		if len(f) < 4 || f[0] != "VALUE" {
-			return all, fmt.Errorf("in the answer to a get: %q", clip(line))
+			return all, fmt.Errorf("in the answer to a get: %q", harness.Clip(line))
 		}
 		data, err := w.data(f[3])
 		if err != nil {
@@ -117,7 +119,7 @@ func (w *wire) get(key string) (data string, found bool, err error) {
 func (w *wire) set(key, data string) error {
 	line, err := w.ask("set %s 0 0 %d\r\n%s\r\n", key, len(data), data)
 	if err == nil && line != "STORED" {
-		err = fmt.Errorf("set %s: %q", key, clip(line))
+		err = fmt.Errorf("set %s: %q", key, harness.Clip(line))
 	}
 	return err
 }

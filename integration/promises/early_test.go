@@ -2,8 +2,12 @@ package promises
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // A commit's events reach whoever tails the log before the commit can be read. With
@@ -19,7 +23,8 @@ import (
 const stalledItems = 12
 
 func TestNoDeleteLeavesBeforeItsCommitCanBeRead(t *testing.T) {
-	eachOwn(t, func(t *testing.T, db *source) {
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		s := newStock(t, db, stalledItems)
 		stall := newStall(t, db)
 		with, without := s.newShelf(t, "auto"), s.newShelf(t, "off")
@@ -30,16 +35,16 @@ func TestNoDeleteLeavesBeforeItsCommitCanBeRead(t *testing.T) {
 		stall.group(t, stalledItems)
 		stall.begin(t)
 		commits := s.sellEach(t, 0, stalledItems)
-		await(t, "deletes leave without the barrier", func() bool { return without.deleted(t) > 0 })
+		harness.Await(t, "deletes leave without the barrier", func() bool { return without.deleted(t) > 0 })
 		without.awaitFull(t, s.items...)
-		with.daemon.says(t, "cannot be read on the source yet; their keys wait")
+		with.daemon.Says(t, "cannot be read on the source yet; their keys wait")
 		if n := with.deleted(t); n > 0 {
 			t.Errorf("%d keys were deleted of commits that cannot be read", n)
 		}
 		stall.end(t)
 		commits()
 		stall.group(t, 0)
-		s.settle(t, with.cache, without.cache)
+		s.Settle(t, with.cache, without.cache)
 		withClosed()
 		withoutClosed()
 
@@ -54,47 +59,66 @@ func TestNoDeleteLeavesBeforeItsCommitCanBeRead(t *testing.T) {
 		if n := with.deleted(t); n < stalledItems {
 			t.Errorf("%d keys were deleted in the end, want at least %d", n, stalledItems)
 		}
-		with.daemon.stop(t)
-		without.daemon.stop(t)
+		with.daemon.Stop(t)
+		without.daemon.Stop(t)
 	})
+}
+
+// snapshotFile is the log file that MariaDB's engine is said to have come to.
+func snapshotFile(t *testing.T, db *harness.Database) string {
+	t.Helper()
+	return db.Row(t, "SHOW GLOBAL STATUS LIKE 'binlog_snapshot_file'")["Value"]
+}
+
+// asking counts mcsqueal's sessions that wait for the answer to a statement that begins
+// so.
+func asking(t *testing.T, db *harness.Database, statement string) (n int) {
+	t.Helper()
+	for row := range db.Rows(t, "SHOW PROCESSLIST") {
+		if row["User"] == harness.User && strings.HasPrefix(row["Info"], statement) {
+			n++
+		}
+	}
+	return n
 }
 
 // A rotation moves MariaDB's snapshot into the new file before the engine has committed
 // what stands in the old one, and holds the log's lock until it has. MySQL's waits for
 // the commits.
 func TestNoDeleteLeavesEarlyOverARotation(t *testing.T) {
-	eachOwn(t, func(t *testing.T, db *source) {
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		s := newStock(t, db, 2*stalledItems)
 		stall := newStall(t, db)
 		with, without := s.newShelf(t, "auto"), s.newShelf(t, "off")
 		withClosed, withoutClosed := with.open(t, 1), without.open(t, 1)
 		with.mark(t)
 		without.mark(t)
-		files, snapshot := len(db.logs(t)), ""
-		if !db.mysql() {
-			snapshot = db.snapshot(t)
+		files, snapshot := len(db.Logs(t)), ""
+		if !db.IsMySQL() {
+			snapshot = snapshotFile(t, db)
 		}
 
 		stall.group(t, stalledItems)
 		stall.begin(t)
 		commits := s.sellEach(t, 0, stalledItems)
-		await(t, "deletes leave without the barrier", func() bool { return without.deleted(t) > 0 })
+		harness.Await(t, "deletes leave without the barrier", func() bool { return without.deleted(t) > 0 })
 		rotated := make(chan error, 1)
 		go func() {
-			_, err := db.db.ExecContext(t.Context(), "FLUSH BINARY LOGS")
+			_, err := db.Pool.ExecContext(t.Context(), "FLUSH BINARY LOGS")
 			rotated <- err
 		}()
-		if !db.mysql() {
-			await(t, "the snapshot has moved to the new file", func() bool { return db.snapshot(t) != snapshot })
+		if !db.IsMySQL() {
+			harness.Await(t, "the snapshot has moved to the new file", func() bool { return snapshotFile(t, db) != snapshot })
 		}
 		more := s.sellEach(t, stalledItems, 2*stalledItems)
-		with.daemon.saysTimes(t, 3, "cannot be read on the source yet; their keys wait") // every five seconds
+		with.daemon.SaysTimes(t, 3, "cannot be read on the source yet; their keys wait") // every five seconds
 		if n := with.deleted(t); n > 0 {
 			t.Errorf("%d keys were deleted of commits that cannot be read", n)
 		}
 		// What the daemon asks may have to wait for the log's lock. It must not ask again
 		// and again, and leave a session there each time.
-		if n := db.asking(t, "SHOW BINLOG EVENTS"); n > 1 {
+		if n := asking(t, db, "SHOW BINLOG EVENTS"); n > 1 {
 			t.Errorf("%d sessions of the daemon wait for the log's lock, want one at most", n)
 		}
 		without.awaitFull(t, s.items...)
@@ -105,35 +129,36 @@ func TestNoDeleteLeavesEarlyOverARotation(t *testing.T) {
 		if err := <-rotated; err != nil {
 			t.Fatal(err)
 		}
-		s.settle(t, with.cache, without.cache)
+		s.Settle(t, with.cache, without.cache)
 		withClosed()
 		withoutClosed()
 
 		kept, lost := with.stale(t), without.stale(t)
-		t.Logf("stale after a stall over a rotation: %d of %d keys with the barrier, %d without; %d files", kept, len(s.items), lost, len(db.logs(t))-files+1)
+		t.Logf("stale after a stall over a rotation: %d of %d keys with the barrier, %d without; %d files", kept, len(s.items), lost, len(db.Logs(t))-files+1)
 		if kept > 0 {
 			t.Errorf("%d stale fills have survived the delete", kept)
 		}
 		if lost == 0 {
 			t.Log("without the barrier no fill was stale this time: chance decides here; the stalled sources above show it for certain")
 		}
-		if len(db.logs(t)) == files {
+		if len(db.Logs(t)) == files {
 			t.Error("the log was not rotated, so this is no test of it")
 		}
-		with.daemon.stop(t)
-		without.daemon.stop(t)
+		with.daemon.Stop(t)
+		without.daemon.Stop(t)
 	})
 }
 
 // Commits stall and go on, again and again, in files that hold a few of them each.
 func TestNoDeleteLeavesEarlyOverManyRotations(t *testing.T) {
-	eachOwn(t, func(t *testing.T, db *source) {
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		s := newStock(t, db, 32)
 		stall := newStall(t, db)
-		db.exec(t, "SET GLOBAL max_binlog_size = 4096")
+		db.Exec(t, "SET GLOBAL max_binlog_size = 4096")
 		with, without := s.newShelf(t, "auto"), s.newShelf(t, "off")
 		withClosed, withoutClosed := with.open(t, 2), without.open(t, 1)
-		files := len(db.logs(t))
+		files := len(db.Logs(t))
 
 		ctx, stop := context.WithTimeout(t.Context(), scaled(4*time.Second, time.Minute))
 		defer stop()
@@ -150,24 +175,24 @@ func TestNoDeleteLeavesEarlyOverManyRotations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.settle(t, with.cache, without.cache)
+		s.Settle(t, with.cache, without.cache)
 		withClosed()
 		withoutClosed()
 
 		kept, lost := with.stale(t), without.stale(t)
 		t.Logf("stale after %d commits, %d stalls, %d rotations: %d of %d keys with the barrier, %d without",
-			sold, stalls, len(db.logs(t))-files, kept, len(s.items), lost)
+			sold, stalls, len(db.Logs(t))-files, kept, len(s.items), lost)
 		if kept > 0 {
 			t.Errorf("%d stale fills have survived the delete", kept)
 		}
 		if lost == 0 {
 			t.Log("without the barrier no fill was stale this time: chance decides here; the stalled sources above show it for certain")
 		}
-		if len(db.logs(t)) < files+10 {
+		if len(db.Logs(t)) < files+10 {
 			t.Error("the log was hardly rotated, so this is no test of it")
 		}
-		with.daemon.stop(t)
-		without.daemon.stop(t)
+		with.daemon.Stop(t)
+		without.daemon.Stop(t)
 	})
 }
 
@@ -175,30 +200,31 @@ func TestNoDeleteLeavesEarlyOverManyRotations(t *testing.T) {
 // dump is closed: the source is not kept waiting, and what it could not send is asked
 // for again.
 func TestStallThatFillsTheLogLosesNothing(t *testing.T) {
-	eachOwn(t, func(t *testing.T, db *source) {
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		stall := newStall(t, db)
-		m := newCache(t)
-		cfg := configure(t, from(db.url()), "log_bytes: 64KiB", to(cluster("east", "servers", m.Addr())))
-		daemon := cfg.daemon(t)
-		db.settle(t, m)
-		keys := db.longKeys("k", 1000)
-		fill(t, m, keys...)
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), "log_bytes: 64KiB", to(cluster("east", "servers", m.Addr())))
+		daemon := cfg.Daemon(t)
+		db.Settle(t, m)
+		keys := longKeys(db, "k", 1000)
+		m.Fill(t, keys...)
 		stall.begin(t)
 		committed := make(chan error, 1)
-		go func() { committed <- db.write(t.Context(), keys...) }()
-		daemon.says(t, "the dump is closed until half of it is free")
-		daemon.says(t, "cannot be read on the source yet; their keys wait")
-		mustBeThere(t, m, keys...)
+		go func() { committed <- db.Write(t.Context(), keys...) }()
+		daemon.Says(t, "the dump is closed until half of it is free")
+		daemon.Says(t, "cannot be read on the source yet; their keys wait")
+		m.MustHave(t, keys...)
 		stall.end(t)
 		if err := <-committed; err != nil {
 			t.Fatal(err)
 		}
-		awaitGone(t, m, keys...)
-		db.settle(t, m)
-		done := db.executed(t)
-		daemon.stop(t)
-		if !cfg.has(t, "east", done) {
-			t.Errorf("east stands at %s, want all of %s", cfg.position(t, "east"), done)
+		m.AwaitGone(t, keys...)
+		db.Settle(t, m)
+		done := db.GTIDs(t)
+		daemon.Stop(t)
+		if !cfg.Has(t, "east", done) {
+			t.Errorf("east stands at %s, want all of %s", cfg.Position(t, "east"), done)
 		}
 	})
 }
@@ -206,7 +232,8 @@ func TestStallThatFillsTheLogLosesNothing(t *testing.T) {
 // Without semi-synchronous replication the gap is short, and what comes of it is a
 // matter of chance: what there is to see without the barrier is only told.
 func TestNoDeleteLeavesEarlyOnABusySource(t *testing.T) {
-	each(t, func(t *testing.T, db *source) {
+	t.Parallel()
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
 		s := newStock(t, db, 16)
 		with, without := s.newShelf(t, "auto"), s.newShelf(t, "off")
 		withClosed, withoutClosed := with.open(t, 3), without.open(t, 3)
@@ -214,7 +241,7 @@ func TestNoDeleteLeavesEarlyOnABusySource(t *testing.T) {
 		for until := time.Now().Add(scaled(4*time.Second, 5*time.Minute)); time.Now().Before(until); {
 			s.sellEach(t, 0, len(s.items))()
 			sold += len(s.items)
-			s.settle(t, with.cache, without.cache)
+			s.Settle(t, with.cache, without.cache)
 			kept += with.stale(t)
 			lost += without.stale(t)
 		}
@@ -224,8 +251,8 @@ func TestNoDeleteLeavesEarlyOnABusySource(t *testing.T) {
 		if kept > 0 {
 			t.Errorf("%d stale fills have survived the delete", kept)
 		}
-		with.daemon.stop(t)
-		without.daemon.stop(t)
+		with.daemon.Stop(t)
+		without.daemon.Stop(t)
 	})
 }
 

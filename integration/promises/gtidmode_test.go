@@ -3,6 +3,7 @@ package promises
 import (
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -21,38 +22,38 @@ func TestChangingGTIDModeOnlineIsNoGap(t *testing.T) {
 			}
 			t.Run(kind, func(t *testing.T) {
 				t.Parallel()
-				db := own(t, servers.KindMySQL, servers.Config{Args: []string{"--gtid-mode=" + steps[0]}})
-				m := newCache(t)
-				cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
-				daemon := cfg.daemon(t)
-				db.settle(t, m)
+				db := harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--gtid-mode=" + steps[0]}})
+				m := harness.NewCache(t)
+				cfg := harness.Configure(t, db.SourceURL(), to(cluster("east", "servers", m.Addr())))
+				daemon := cfg.Daemon(t)
+				db.Settle(t, m)
 				for i, step := range steps {
-					missed := db.keys("missed"+step, 5)
-					fill(t, m, missed...)
+					missed := db.Numbered("missed"+step, 5)
+					m.Fill(t, missed...)
 					if restarts {
-						daemon.stop(t)
+						daemon.Stop(t)
 					}
 					if i > 0 {
-						db.exec(t, "SET GLOBAL gtid_mode = "+step)
+						db.Exec(t, "SET GLOBAL gtid_mode = "+step)
 					}
 					for _, key := range missed {
-						db.commit(t, key)
+						db.Commit(t, key)
 					}
 					if restarts {
-						daemon = cfg.daemon(t)
+						daemon = cfg.Daemon(t)
 					} else {
 						restartReplica(t, db)
 					}
-					awaitGone(t, m, missed...)
-					db.settle(t, m)
+					m.AwaitGone(t, missed...)
+					db.Settle(t, m)
 				}
-				daemon.stop(t)
-				daemon.mustNotHaveSaid(t, `msg="a gap`)
+				daemon.Stop(t)
+				daemon.MustNotHaveSaid(t, `msg="a gap`)
 				// And back again from where it stands.
-				daemon = cfg.daemon(t)
-				db.settle(t, m)
-				daemon.stop(t)
-				daemon.mustNotHaveSaid(t, `msg="a gap`)
+				daemon = cfg.Daemon(t)
+				db.Settle(t, m)
+				daemon.Stop(t)
+				daemon.MustNotHaveSaid(t, `msg="a gap`)
 			})
 		}
 	}

@@ -8,39 +8,42 @@ import (
 	"testing"
 
 	"github.com/mcsqueal/mcsqueal/integration/build"
+	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // A transaction is streamed through: one that is many times larger than the Log passes,
 // through a cluster that is slow, too, in memory that does not grow with it. Its
 // position comes with its last key.
 func TestTransactionLargerThanTheLogPasses(t *testing.T) {
-	eachOwn(t, func(t *testing.T, db *source) {
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		statements, perStatement := 300, 100
 		if *whole {
 			statements, perStatement = 10_000, 1000
 		}
-		quick, slow := newCache(t), newCache(t)
-		way := newWire(t, slow.Addr())
-		way.spoil(t, "downstream", "latency", "latency", 200)
-		cfg := configure(t, from(db.url()), "log_bytes: 256KiB", to(
-			cluster("quick", "servers", quick.Addr()), cluster("slow", "routers", way.addr())))
-		daemon := cfg.daemon(t)
-		db.settle(t, quick, slow)
+		quick, slow := harness.NewCache(t), harness.NewCache(t)
+		way := harness.NewWire(t, slow.Addr())
+		way.Spoil(t, "downstream", "latency", "latency", 200)
+		cfg := harness.Configure(t, db.SourceURL(), "log_bytes: 256KiB", to(
+			cluster("quick", "servers", quick.Addr()), cluster("slow", "routers", way.Addr())))
+		daemon := cfg.Daemon(t)
+		db.Settle(t, quick, slow)
 
-		keys := db.keys("k", statements*perStatement)
+		keys := db.Numbered("k", statements*perStatement)
 		large := func() {
 			t.Helper()
-			c := db.session(t)
-			defer c.close()
-			c.exec(t, "BEGIN")
+			c := db.Session(t)
+			defer c.Close()
+			c.Exec(t, "BEGIN")
 			for batch := range slices.Chunk(keys, perStatement) {
-				c.commit(t, batch...)
+				c.Commit(t, batch...)
 			}
-			c.exec(t, "COMMIT")
+			c.Exec(t, "COMMIT")
 		}
 		largest := 0 // event
 		for batch := range slices.Chunk(keys, perStatement) {
-			largest = max(largest, len(tag(batch...))+1024)
+			largest = max(largest, len(harness.Tag(batch...))+1024)
 		}
 		// Some tell of all: the first, the last and what lies between.
 		var sample []string
@@ -48,33 +51,33 @@ func TestTransactionLargerThanTheLogPasses(t *testing.T) {
 			sample = append(sample, keys[i])
 		}
 		sample = append(sample, keys[len(keys)-1])
-		fill(t, quick, sample...)
-		fill(t, slow, sample...)
+		quick.Fill(t, sample...)
+		slow.Fill(t, sample...)
 		large()
-		done := db.executed(t)
-		awaitGone(t, quick, sample...)
-		awaitGone(t, slow, sample...)
-		cfg.awaitPosition(t, "quick", done)
-		cfg.awaitPosition(t, "slow", done)
-		db.settle(t, quick, slow)
+		done := db.GTIDs(t)
+		quick.AwaitGone(t, sample...)
+		slow.AwaitGone(t, sample...)
+		cfg.AwaitPosition(t, "quick", done)
+		cfg.AwaitPosition(t, "slow", done)
+		db.Settle(t, quick, slow)
 
 		// A daemon killed within it begins with it again, and with nothing else.
-		fill(t, quick, sample...)
-		fill(t, slow, sample...)
+		quick.Fill(t, sample...)
+		slow.Fill(t, sample...)
 		large()
-		done = db.executed(t)
-		awaitGone(t, slow, sample[:len(sample)/4]...)
+		done = db.GTIDs(t)
+		slow.AwaitGone(t, sample[:len(sample)/4]...)
 		peak := peakMemory(t, daemon)
-		daemon.kill(t)
-		if cfg.has(t, "slow", done) {
-			t.Errorf("slow stands at %s, and the transaction is not delivered whole", cfg.position(t, "slow"))
+		daemon.Kill(t)
+		if cfg.Has(t, "slow", done) {
+			t.Errorf("slow stands at %s, and the transaction is not delivered whole", cfg.Position(t, "slow"))
 		}
-		fill(t, slow, sample...)
-		daemon = cfg.daemon(t)
-		awaitGone(t, slow, sample...)
-		awaitGone(t, quick, sample...)
-		cfg.awaitPosition(t, "slow", done)
-		daemon.stop(t)
+		slow.Fill(t, sample...)
+		daemon = cfg.Daemon(t)
+		slow.AwaitGone(t, sample...)
+		quick.AwaitGone(t, sample...)
+		cfg.AwaitPosition(t, "slow", done)
+		daemon.Stop(t)
 
 		t.Logf("%d keys in one transaction, a Log of 256 KiB: %d MiB resident at most", len(keys), peak>>20)
 		if most := 64<<20 + 256<<10 + largest; !build.Raced() && peak > most {
@@ -84,9 +87,9 @@ func TestTransactionLargerThanTheLogPasses(t *testing.T) {
 }
 
 // peakMemory is the most memory that a process has had resident, in bytes.
-func peakMemory(t *testing.T, p *process) (bytes int) {
+func peakMemory(t *testing.T, p *harness.Process) (bytes int) {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +101,6 @@ func peakMemory(t *testing.T, p *process) (bytes int) {
 			return bytes << 10
 		}
 	}
-	t.Fatalf("the system does not say how much memory process %d has had", p.pid)
+	t.Fatalf("the system does not say how much memory process %d has had", p.Pid())
 	return 0
 }

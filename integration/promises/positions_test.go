@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -21,14 +22,14 @@ type origin struct {
 	become func(number int) []string
 }
 
-func origins(db *source) []origin {
+func origins(db *harness.Database) []origin {
 	always := func(statements ...string) func(int) []string {
 		return func(int) []string { return statements }
 	}
 	next := func(gtid string) func(int) []string {
 		return func(number int) []string { return []string{fmt.Sprintf("SET gtid_next = '"+gtid+"%d'", number)} }
 	}
-	if db.mysql() {
+	if db.IsMySQL() {
 		return []origin{
 			{"itself", always()},
 			{"another", next("00000000-0000-0000-0000-00000000000a:")},
@@ -47,23 +48,24 @@ func origins(db *source) []origin {
 }
 
 // write commits a transaction that names a key.
-func (o origin) write(t *testing.T, db *source, number int, key string) {
+func (o origin) write(t *testing.T, db *harness.Database, number int, key string) {
 	t.Helper()
-	c := db.session(t)
-	defer c.close()
+	c := db.Session(t)
+	defer c.Close()
 	for _, statement := range o.become(number) {
-		c.exec(t, statement)
+		c.Exec(t, statement)
 	}
-	c.commit(t, key)
-	if db.mysql() {
-		c.exec(t, "SET gtid_next = 'AUTOMATIC'")
+	c.Commit(t, key)
+	if db.IsMySQL() {
+		c.Exec(t, "SET gtid_next = 'AUTOMATIC'")
 	}
 }
 
 func TestPositionsAreWholeAndResumeIsExact(t *testing.T) {
-	eachOwn(t, func(t *testing.T, db *source) {
-		m := newCache(t)
-		cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), to(cluster("east", "servers", m.Addr())))
 		all := origins(db)
 		n := make([]int, len(all))
 		random := rand.New(rand.NewPCG(1, 2))
@@ -74,8 +76,8 @@ func TestPositionsAreWholeAndResumeIsExact(t *testing.T) {
 			if round%2 == 1 {
 				busy = all[:2]
 			}
-			keys := db.keys(fmt.Sprintf("round%d", round), 40)
-			fill(t, m, append(keys, before...)...)
+			keys := db.Numbered(fmt.Sprintf("round%d", round), 40)
+			m.Fill(t, append(keys, before...)...)
 			write := func(keys []string) {
 				t.Helper()
 				for _, key := range keys {
@@ -85,20 +87,20 @@ func TestPositionsAreWholeAndResumeIsExact(t *testing.T) {
 				}
 			}
 			write(keys[:20])
-			daemon := cfg.daemon(t, "--start", "oldest")
+			daemon := cfg.Daemon(t, "--start", "oldest")
 			write(keys[20:])
-			awaitGone(t, m, keys...)
-			db.settle(t, m)
+			m.AwaitGone(t, keys...)
+			db.Settle(t, m)
 			// What was delivered in earlier rounds is not asked for again.
-			mustBeThere(t, m, before...)
-			done := db.executed(t)
+			m.MustHave(t, before...)
+			done := db.GTIDs(t)
 			if round == 2 {
-				cfg.awaitPosition(t, "east", done)
-				daemon.kill(t)
+				cfg.AwaitPosition(t, "east", done)
+				daemon.Kill(t)
 			} else {
-				daemon.stop(t)
+				daemon.Stop(t)
 			}
-			at := cfg.position(t, "east")
+			at := cfg.Position(t, "east")
 			if !at.GTIDs.Equal(done) {
 				t.Errorf("the position is %s, want %s", at.GTIDs, done)
 			}
@@ -120,73 +122,73 @@ func TestReplicaThatCommitsInAnotherOrderLosesNothing(t *testing.T) {
 		servers.KindMySQL:   {"--replica-parallel-workers=4", "--replica-preserve-commit-order=OFF"},
 		servers.KindMariaDB: {"--slave-parallel-threads=4", "--slave-parallel-mode=optimistic"},
 	} {
-		t.Run(nameOf(kind), func(t *testing.T) {
+		t.Run(kind.Name(), func(t *testing.T) {
 			t.Parallel()
-			first := own(t, kind, servers.Config{})
-			replica := start(t, kind, servers.Config{Args: args})
+			first := harness.Own(t, kind, servers.Config{})
+			replica := servers.Start(t, kind, servers.Config{Args: args})
 			if err := replica.ReplicateFrom(t.Context(), first.Database); err != nil {
 				t.Fatal(err)
 			}
-			first.exec(t, "CREATE TABLE held (id INT PRIMARY KEY, v INT); INSERT INTO held VALUES (1, 0)")
-			second := first.on(t, replica)
+			first.Exec(t, "CREATE TABLE held (id INT PRIMARY KEY, v INT); INSERT INTO held VALUES (1, 0)")
+			second := first.On(t, replica)
 			if err := second.CatchUp(t.Context(), first.Database); err != nil {
 				t.Fatal(err)
 			}
-			m := newCache(t)
-			cfg := configure(t, from(second.url()), to(cluster("east", "servers", m.Addr())))
-			daemon := cfg.daemon(t)
+			m := harness.NewCache(t)
+			cfg := harness.Configure(t, second.SourceURL(), to(cluster("east", "servers", m.Addr())))
+			daemon := cfg.Daemon(t)
 
 			var all []string
 			for round := range 3 {
 				// One transaction is held up on the replica, and those behind it overtake.
-				holder := second.session(t)
-				holder.exec(t, "BEGIN")
-				holder.exec(t, "SELECT * FROM held FOR UPDATE")
-				late := first.key(fmt.Sprintf("late%d", round))
-				early := first.keys(fmt.Sprintf("early%d", round), 20)
-				fill(t, m, append(early, late)...)
-				slow, quick := first.session(t), first.session(t)
-				if !first.mysql() {
-					slow.exec(t, "SET gtid_domain_id = 1") // only domains may overtake
+				holder := second.Session(t)
+				holder.Exec(t, "BEGIN")
+				holder.Exec(t, "SELECT * FROM held FOR UPDATE")
+				late := first.Key(fmt.Sprintf("late%d", round))
+				early := first.Numbered(fmt.Sprintf("early%d", round), 20)
+				m.Fill(t, append(early, late)...)
+				slow, quick := first.Session(t), first.Session(t)
+				if !first.IsMySQL() {
+					slow.Exec(t, "SET gtid_domain_id = 1") // only domains may overtake
 				}
-				slow.exec(t, "UPDATE "+tag(late)+" held SET v = v + 1")
-				before := first.executed(t)
+				slow.Exec(t, "UPDATE "+harness.Tag(late)+" held SET v = v + 1")
+				before := first.GTIDs(t)
 				for _, key := range early {
-					quick.commit(t, key)
+					quick.Commit(t, key)
 				}
-				awaitGone(t, m, early...)
-				await(t, "the position has those that have overtaken", func() bool {
-					at := cfg.position(t, "east").GTIDs
+				m.AwaitGone(t, early...)
+				harness.Await(t, "the position has those that have overtaken", func() bool {
+					at := cfg.Position(t, "east").GTIDs
 					return !at.Empty() && !before.Covers(at) && !at.Covers(before)
 				})
-				mustBeThere(t, m, late)
+				m.MustHave(t, late)
 				switch round {
 				case 0: // killed while the hole is there, and down while it is filled
-					daemon.kill(t)
-					holder.exec(t, "COMMIT")
+					daemon.Kill(t)
+					holder.Exec(t, "COMMIT")
 					if err := second.CatchUp(t.Context(), first.Database); err != nil {
 						t.Fatal(err)
 					}
-					daemon = cfg.daemon(t)
+					daemon = cfg.Daemon(t)
 				case 1: // killed, and up again before it is filled
-					daemon.kill(t)
-					daemon = cfg.daemon(t)
-					holder.exec(t, "COMMIT")
+					daemon.Kill(t)
+					daemon = cfg.Daemon(t)
+					holder.Exec(t, "COMMIT")
 				default:
-					holder.exec(t, "COMMIT")
+					holder.Exec(t, "COMMIT")
 				}
-				awaitGone(t, m, late)
-				holder.close()
+				m.AwaitGone(t, late)
+				holder.Close()
 				all = append(append(all, early...), late)
 			}
 			if err := second.CatchUp(t.Context(), first.Database); err != nil {
 				t.Fatal(err)
 			}
-			done := second.executed(t)
-			cfg.awaitPosition(t, "east", done)
-			daemon.stop(t)
-			mustBeGone(t, m, all...)
-			if at := cfg.position(t, "east").GTIDs; !at.Equal(done) {
+			done := second.GTIDs(t)
+			cfg.AwaitPosition(t, "east", done)
+			daemon.Stop(t)
+			m.MustLack(t, all...)
+			if at := cfg.Position(t, "east").GTIDs; !at.Equal(done) {
 				t.Errorf("the position is %s, want %s", at, done)
 			}
 

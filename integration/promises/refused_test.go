@@ -3,6 +3,7 @@ package promises
 import (
 	"testing"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -12,25 +13,24 @@ import (
 
 // twoBackends are caches behind a router, and the way to the second.
 type twoBackends struct {
-	first, second *servers.Memcached
-	way           *wire
-	router        *servers.Memcached
+	first, second *harness.Cache
+	way           *harness.Wire
+	router        *harness.Cache
 }
 
 func newTwoBackends(t *testing.T) *twoBackends {
 	t.Helper()
-	b := &twoBackends{first: newCache(t), second: newCache(t)}
-	b.way = newWire(t, b.second.Addr())
-	b.router = servers.Proxy(t, servers.ProxyConfig{Backends: []string{b.first.Addr(), b.way.addr()}})
-	b.router.Client().Timeout = patience
+	b := &twoBackends{first: harness.NewCache(t), second: harness.NewCache(t)}
+	b.way = harness.NewWire(t, b.second.Addr())
+	b.router = harness.AsCache(servers.Proxy(t, servers.ProxyConfig{Backends: []string{b.first.Addr(), b.way.Addr()}}))
 	return b
 }
 
 // divide fills keys through the router, and tells whose they are.
 func (b *twoBackends) divide(t *testing.T, keys []string) (first, second []string) {
 	t.Helper()
-	fill(t, b.router, keys...)
-	first, second = there(t, b.first, keys...), there(t, b.second, keys...)
+	b.router.Fill(t, keys...)
+	first, second = b.first.Has(t, keys...), b.second.Has(t, keys...)
 	if len(first) == 0 || len(second) == 0 || len(first)+len(second) != len(keys) {
 		t.Fatalf("of %d keys the first backend has %d, the second %d", len(keys), len(first), len(second))
 	}
@@ -38,76 +38,78 @@ func (b *twoBackends) divide(t *testing.T, keys []string) (first, second []strin
 }
 
 func TestRefusedKeysAreNeitherLostNorInTheWay(t *testing.T) {
-	each(t, func(t *testing.T, db *source) {
-		b, other := newTwoBackends(t), newCache(t)
-		cfg := configure(t, from(db.url()), to(
+	t.Parallel()
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		b, other := newTwoBackends(t), harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), to(
 			cluster("east", "routers", b.router.Addr()), cluster("west", "servers", other.Addr())))
-		daemon := cfg.daemon(t)
-		db.settle(t, other)
-		first, second := b.divide(t, db.keys("k", 200))
-		b.way.cut()
+		daemon := cfg.Daemon(t)
+		db.Settle(t, other)
+		first, second := b.divide(t, db.Numbered("k", 200))
+		b.way.Cut()
 		// Every transaction has keys of both.
 		for i := range max(len(first), len(second)) {
-			db.commit(t, first[i%len(first)], second[i%len(second)])
+			db.Commit(t, first[i%len(first)], second[i%len(second)])
 		}
-		done := db.executed(t)
-		awaitGone(t, b.first, first...)
-		daemon.says(t, "key refused for now; it is tried again until it is taken.* cluster=east")
-		mustBeThere(t, b.second, second...)
+		done := db.GTIDs(t)
+		b.first.AwaitGone(t, first...)
+		daemon.Says(t, "key refused for now; it is tried again until it is taken.* cluster=east")
+		b.second.MustHave(t, second...)
 		// The position waits for them, and the other cluster's does not.
-		db.settle(t, other)
-		cfg.awaitPosition(t, "west", done)
-		if cfg.has(t, "east", done) {
-			t.Errorf("east stands at %s, though keys of %s are refused", cfg.position(t, "east"), done)
+		db.Settle(t, other)
+		cfg.AwaitPosition(t, "west", done)
+		if cfg.Has(t, "east", done) {
+			t.Errorf("east stands at %s, though keys of %s are refused", cfg.Position(t, "east"), done)
 		}
-		daemon.kill(t)
+		daemon.Kill(t)
 
 		// It has not forgotten them, and begins with them; new ones pass them by.
-		daemon = cfg.daemon(t)
-		daemon.says(t, "key refused for now.* cluster=east")
-		fill(t, b.first, first...)
-		db.commit(t, first...)
-		awaitGone(t, b.first, first...)
-		b.way.mend(t)
-		awaitGone(t, b.second, second...)
-		done = db.executed(t)
-		cfg.awaitPosition(t, "east", done)
-		daemon.stop(t)
+		daemon = cfg.Daemon(t)
+		daemon.Says(t, "key refused for now.* cluster=east")
+		b.first.Fill(t, first...)
+		db.Commit(t, first...)
+		b.first.AwaitGone(t, first...)
+		b.way.Mend(t)
+		b.second.AwaitGone(t, second...)
+		done = db.GTIDs(t)
+		cfg.AwaitPosition(t, "east", done)
+		daemon.Stop(t)
 	})
 }
 
 func TestTooManyRefusedKeysPauseTheirClusterAlone(t *testing.T) {
-	each(t, func(t *testing.T, db *source) {
-		b, other := newTwoBackends(t), newCache(t)
+	t.Parallel()
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		b, other := newTwoBackends(t), harness.NewCache(t)
 		const most = 20
-		cfg := configure(t, from(db.url()), to(
+		cfg := harness.Configure(t, db.SourceURL(), to(
 			cluster("east", "routers", b.router.Addr(), "refused_max: 20", "window: 1"), cluster("west", "servers", other.Addr())))
-		daemon := cfg.daemon(t)
-		db.settle(t, other)
-		first, second := b.divide(t, db.keys("k", 200))
-		b.way.cut()
+		daemon := cfg.Daemon(t)
+		db.Settle(t, other)
+		first, second := b.divide(t, db.Numbered("k", 200))
+		b.way.Cut()
 		for _, key := range second[:2*most] {
-			db.commit(t, key)
+			db.Commit(t, key)
 		}
 		// Refused ones enough; from here on nothing new goes out to east.
-		await(t, "nothing goes out to east any more", func() bool {
-			fill(t, b.first, first[0])
-			db.commit(t, first[0])
-			db.settle(t, other)
+		harness.Await(t, "nothing goes out to east any more", func() bool {
+			b.first.Fill(t, first[0])
+			db.Commit(t, first[0])
+			db.Settle(t, other)
 			hold(t, 300e6)
-			return len(there(t, b.first, first[0])) > 0
+			return len(b.first.Has(t, first[0])) > 0
 		})
 		for _, key := range first {
-			db.commit(t, key)
+			db.Commit(t, key)
 		}
 		for range 3 {
-			db.settle(t, other)
+			db.Settle(t, other)
 		}
-		mustBeThere(t, b.first, first...)
-		b.way.mend(t)
-		awaitGone(t, b.first, first...)
-		awaitGone(t, b.second, second[:2*most]...)
-		cfg.awaitPosition(t, "east", db.executed(t))
-		daemon.stop(t)
+		b.first.MustHave(t, first...)
+		b.way.Mend(t)
+		b.first.AwaitGone(t, first...)
+		b.second.AwaitGone(t, second[:2*most]...)
+		cfg.AwaitPosition(t, "east", db.GTIDs(t))
+		daemon.Stop(t)
 	})
 }

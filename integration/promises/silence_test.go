@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -16,69 +17,72 @@ import (
 const noticed = 11*time.Second + 10*time.Second
 
 func TestFrozenSourceIsNoticed(t *testing.T) {
-	eachOwn(t, func(t *testing.T, db *source) {
-		m := newCache(t)
-		cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
-		daemon := cfg.daemon(t)
-		db.settle(t, m)
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), to(cluster("east", "servers", m.Addr())))
+		daemon := cfg.Daemon(t)
+		db.Settle(t, m)
 		thaw := freeze(t, db.Instance)
 		began := time.Now()
-		daemon.says(t, "the source is lost; connecting again.*sent nothing for 11s, not even a heartbeat")
+		daemon.Says(t, "the source is lost; connecting again.*sent nothing for 11s, not even a heartbeat")
 		if took := time.Since(began); took > noticed {
 			t.Errorf("it took %v to notice that the source is frozen, want at most %v", took, noticed)
 		}
 		thaw()
 		for range 3 {
-			db.settle(t, m)
+			db.Settle(t, m)
 		}
-		daemon.stop(t)
+		daemon.Stop(t)
 	})
 }
 
 // A router on the way that forgets its connections drops what comes, without a word.
 func TestSwallowedConnectionToTheSourceIsNoticed(t *testing.T) {
-	each(t, func(t *testing.T, db *source) {
-		m := newCache(t)
-		way := newWire(t, db.Addr())
-		cfg := configure(t, from(db.through(way)), to(cluster("east", "servers", m.Addr())))
-		daemon := cfg.daemon(t)
-		db.settle(t, m)
-		way.swallow(t, "downstream")
+	t.Parallel()
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		way := harness.NewWire(t, db.Addr())
+		cfg := harness.Configure(t, db.Through(way), to(cluster("east", "servers", m.Addr())))
+		daemon := cfg.Daemon(t)
+		db.Settle(t, m)
+		way.Swallow(t, "downstream")
 		began := time.Now()
-		missed := db.keys("missed", 20)
-		fill(t, m, missed...)
+		missed := db.Numbered("missed", 20)
+		m.Fill(t, missed...)
 		for _, key := range missed {
-			db.commit(t, key)
+			db.Commit(t, key)
 		}
-		daemon.says(t, "the source is lost; connecting again.*sent nothing for 11s, not even a heartbeat")
+		daemon.Says(t, "the source is lost; connecting again.*sent nothing for 11s, not even a heartbeat")
 		if took := time.Since(began); took > noticed {
 			t.Errorf("it took %v to notice that nothing comes through, want at most %v", took, noticed)
 		}
-		mustBeThere(t, m, missed...)
-		way.restore(t, "timeout")
-		awaitGone(t, m, missed...)
-		db.settle(t, m)
-		daemon.stop(t)
+		m.MustHave(t, missed...)
+		way.Restore(t, "timeout")
+		m.AwaitGone(t, missed...)
+		db.Settle(t, m)
+		daemon.Stop(t)
 	})
 }
 
 // A source that merely has nothing to say is not lost.
 func TestIdleSourceIsNotLost(t *testing.T) {
-	each(t, func(t *testing.T, db *source) {
-		m := newCache(t)
-		cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
-		daemon := cfg.daemon(t)
-		db.settle(t, m)
+	t.Parallel()
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), to(cluster("east", "servers", m.Addr())))
+		daemon := cfg.Daemon(t)
+		db.Settle(t, m)
 		hold(t, 2*5*time.Second+4*time.Second)
-		daemon.mustNotHaveSaid(t, "the source is lost")
-		db.settle(t, m)
-		daemon.stop(t)
+		daemon.MustNotHaveSaid(t, "the source is lost")
+		db.Settle(t, m)
+		daemon.Stop(t)
 	})
 }
 
 // textSetting is what puts statements' text into the log.
-func textSetting(db *source) string {
-	if db.mysql() {
+func textSetting(db *harness.Database) string {
+	if db.IsMySQL() {
 		return "binlog_rows_query_log_events"
 	}
 	return "binlog_annotate_row_events"
@@ -87,39 +91,39 @@ func textSetting(db *source) string {
 // A session, or somebody for all that come, turns the text of statements off: their
 // tags are not in the log any more, and nothing else would say so.
 func TestMissingStatementTextIsSaid(t *testing.T) {
-	eachOwn(t, func(t *testing.T, db *source) {
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		setting := textSetting(db)
-		m := newCache(t)
-		lines := []string{from(db.url()), to(cluster("east", "servers", m.Addr()))}
-		cfg := configure(t, lines...)
-		daemon := cfg.daemon(t)
-		db.settle(t, m)
-		daemon.mustNotHaveSaid(t, "rows without their statement's text")
+		m := harness.NewCache(t)
+		cfg := harness.Configure(t, db.SourceURL(), to(cluster("east", "servers", m.Addr())))
+		daemon := cfg.Daemon(t)
+		db.Settle(t, m)
+		daemon.MustNotHaveSaid(t, "rows without their statement's text")
 
-		c := db.session(t)
-		c.exec(t, "SET SESSION "+setting+" = OFF")
-		key := db.key("unnamed")
-		fill(t, m, key)
-		c.commit(t, key)
-		daemon.says(t, "rows without their statement's text: tags in it are not seen.*log=bin.* mend=\"SET (PERSIST|GLOBAL) "+setting+" = ON")
-		db.settle(t, m)
-		mustBeThere(t, m, key)
+		c := db.Session(t)
+		c.Exec(t, "SET SESSION "+setting+" = OFF")
+		key := db.Key("unnamed")
+		m.Fill(t, key)
+		c.Commit(t, key)
+		daemon.Says(t, "rows without their statement's text: tags in it are not seen.*log=bin.* mend=\"SET (PERSIST|GLOBAL) "+setting+" = ON")
+		db.Settle(t, m)
+		m.MustHave(t, key)
 
 		// Off for everybody: found when the daemon connects again, and at a start.
-		db.exec(t, "SET GLOBAL "+setting+" = OFF")
+		db.Exec(t, "SET GLOBAL "+setting+" = OFF")
 		restartReplica(t, db)
-		daemon.says(t, "statement text is off: tags do not arrive.*"+setting)
-		daemon.stop(t)
-		cfg.run(t).fails(t, 1, setting+" is OFF", "mend it with: SET ", setting+" = ON")
+		daemon.Says(t, "statement text is off: tags do not arrive.*"+setting)
+		daemon.Stop(t)
+		cfg.Run(t).MustEnd(t, 1, setting+" is OFF", "mend it with: SET ", setting+" = ON")
 	})
 }
 
 // restartReplica ends mcsqueal's dump, so that it connects again.
-func restartReplica(t *testing.T, db *source) {
+func restartReplica(t *testing.T, db *harness.Database) {
 	t.Helper()
-	for _, row := range db.rows(t, "SHOW PROCESSLIST") {
-		if row[1] == user && strings.HasPrefix(row[4], "Binlog Dump") {
-			db.exec(t, "KILL "+row[0])
+	for row := range db.Rows(t, "SHOW PROCESSLIST") {
+		if row["User"] == harness.User && strings.HasPrefix(row["Command"], "Binlog Dump") {
+			db.Exec(t, "KILL "+row["Id"])
 			return
 		}
 	}
@@ -132,27 +136,27 @@ func TestReplicaThatDoesNotLogIsSaid(t *testing.T) {
 		servers.KindMySQL:   "--log-replica-updates=OFF",
 		servers.KindMariaDB: "--log-slave-updates=OFF",
 	} {
-		t.Run(nameOf(kind), func(t *testing.T) {
+		t.Run(kind.Name(), func(t *testing.T) {
 			t.Parallel()
-			first := own(t, kind, servers.Config{})
-			replica := start(t, kind, servers.Config{Args: []string{arg}})
+			first := harness.Own(t, kind, servers.Config{})
+			replica := servers.Start(t, kind, servers.Config{Args: []string{arg}})
 			if err := replica.ReplicateFrom(t.Context(), first.Database); err != nil {
 				t.Fatal(err)
 			}
 			// The schema and the user come with what is replicated, a little later.
-			await(t, "the user is replicated", func() bool {
+			harness.Await(t, "the user is replicated", func() bool {
 				var users int
-				query := "SELECT COUNT(*) FROM mysql.user WHERE user = '" + user + "'"
+				query := "SELECT COUNT(*) FROM mysql.user WHERE user = '" + harness.User + "'"
 				if err := replica.DB().QueryRowContext(t.Context(), query).Scan(&users); err != nil {
 					t.Fatalf("%s: %v", query, err)
 				}
 				return users == 1
 			})
-			second := first.on(t, replica)
-			cfg := configure(t, from(second.url()), to(cluster("east", "servers", newCache(t).Addr())))
-			daemon := cfg.daemon(t)
-			daemon.says(t, "the source is a replica that does not log what it replicates.*log_replica_updates = ON")
-			daemon.stop(t)
+			second := first.On(t, replica)
+			cfg := harness.Configure(t, second.SourceURL(), to(cluster("east", "servers", harness.NewCache(t).Addr())))
+			daemon := cfg.Daemon(t)
+			daemon.Says(t, "the source is a replica that does not log what it replicates.*log_replica_updates = ON")
+			daemon.Stop(t)
 		})
 	}
 }
@@ -161,22 +165,22 @@ func TestReplicaThatDoesNotLogIsSaid(t *testing.T) {
 // hold, as they are when the dump begins, and not as they were when the daemon did.
 func TestServersDefaultsAreLearntWithEachDump(t *testing.T) {
 	t.Parallel()
-	db := own(t, servers.KindMariaDB, servers.Config{})
-	m := newCache(t)
-	cfg := configure(t, from(db.url()), to(cluster("east", "servers", m.Addr())))
-	db.exec(t, "CREATE TABLE texts (v TEXT, w TEXT)")
-	daemon := cfg.daemon(t)
-	db.settle(t, m)
-	db.exec(t, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
+	db := harness.Own(t, servers.KindMariaDB, servers.Config{})
+	m := harness.NewCache(t)
+	cfg := harness.Configure(t, db.SourceURL(), to(cluster("east", "servers", m.Addr())))
+	db.Exec(t, "CREATE TABLE texts (v TEXT, w TEXT)")
+	daemon := cfg.Daemon(t)
+	db.Settle(t, m)
+	db.Exec(t, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
 	restartReplica(t, db)
-	daemon.says(t, "the source is lost; connecting again")
-	c := db.session(t)
-	c.exec(t, "SET sql_mode = 'NO_BACKSLASH_ESCAPES'") // as a session has it that begins now
-	key, forged := db.key("real"), db.key("forged")
-	fill(t, m, key, forged)
-	c.exec(t, `INSERT `+tag(key)+` INTO texts VALUES ('a\', '/* mc: `+forged+` */')`)
-	awaitGone(t, m, key)
-	db.settle(t, m)
-	mustBeThere(t, m, forged)
-	daemon.stop(t)
+	daemon.Says(t, "the source is lost; connecting again")
+	c := db.Session(t)
+	c.Exec(t, "SET sql_mode = 'NO_BACKSLASH_ESCAPES'") // as a session has it that begins now
+	key, forged := db.Key("real"), db.Key("forged")
+	m.Fill(t, key, forged)
+	c.Exec(t, `INSERT `+harness.Tag(key)+` INTO texts VALUES ('a\', '/* mc: `+forged+` */')`)
+	m.AwaitGone(t, key)
+	db.Settle(t, m)
+	m.MustHave(t, forged)
+	daemon.Stop(t)
 }

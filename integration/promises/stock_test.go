@@ -14,28 +14,28 @@ import (
 	"github.com/bradfitz/gomemcache/memcache"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mcsqueal/mcsqueal/integration/servers"
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 )
 
 // stock is a table whose rows readers cache: one key a row, whose value is the row's.
 type stock struct {
-	*source
+	*harness.Database
 	items []string // their keys, by id
 }
 
-func newStock(t *testing.T, db *source, items int) *stock {
+func newStock(t *testing.T, db *harness.Database, items int) *stock {
 	t.Helper()
-	s := &stock{source: db, items: db.keys("item", items)}
-	db.exec(t, "CREATE TABLE stock (id INT PRIMARY KEY, sold INT NOT NULL)")
+	s := &stock{Database: db, items: db.Numbered("item", items)}
+	db.Exec(t, "CREATE TABLE stock (id INT PRIMARY KEY, sold INT NOT NULL)")
 	for id := range s.items {
-		db.exec(t, "INSERT INTO stock VALUES (?, 0)", id)
+		db.Exec(t, "INSERT INTO stock VALUES (?, 0)", id)
 	}
 	return s
 }
 
 // sale writes to one row, and names its key.
 func (s *stock) sale(id int) string {
-	return fmt.Sprintf("UPDATE %s stock SET sold = sold + 1 WHERE id = %d", tag(s.items[id]), id)
+	return fmt.Sprintf("UPDATE %s stock SET sold = sold + 1 WHERE id = %d", harness.Tag(s.items[id]), id)
 }
 
 // sellEach writes to some rows, each in a session of its own, and commits all at once.
@@ -46,7 +46,7 @@ func (s *stock) sellEach(t *testing.T, from, until int) (commits func()) {
 	conns := make([]*sql.Conn, until-from)
 	for i := range conns {
 		written.Go(func() (err error) {
-			if conns[i], err = s.db.Conn(t.Context()); err != nil {
+			if conns[i], err = s.Pool.Conn(t.Context()); err != nil {
 				return err
 			}
 			if _, err = conns[i].ExecContext(t.Context(), "BEGIN"); err != nil {
@@ -81,7 +81,7 @@ func (s *stock) churn(ctx context.Context, sessions int) (wait func() (sold int6
 		g.Go(func() error {
 			for ctx.Err() == nil {
 				// The statement outlives the context: it is committed or not.
-				if _, err := s.db.ExecContext(context.WithoutCancel(ctx), s.sale(rand.IntN(len(s.items)))); err != nil {
+				if _, err := s.Pool.ExecContext(context.WithoutCancel(ctx), s.sale(rand.IntN(len(s.items)))); err != nil {
 					return err
 				}
 				sold.Add(1)
@@ -97,7 +97,7 @@ func (s *stock) churn(ctx context.Context, sessions int) (wait func() (sold int6
 
 // read is what the source says of a row.
 func (s *stock) read(ctx context.Context, id int) (sold string, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT sold FROM stock WHERE id = "+strconv.Itoa(id)).Scan(&sold)
+	err = s.Pool.QueryRowContext(ctx, "SELECT sold FROM stock WHERE id = "+strconv.Itoa(id)).Scan(&sold)
 	return sold, err
 }
 
@@ -105,15 +105,15 @@ func (s *stock) read(ctx context.Context, id int) (sold string, err error) {
 // and that readers fill.
 type shelf struct {
 	stock  *stock
-	cache  *servers.Memcached
-	daemon *process
+	cache  *harness.Cache
+	daemon *harness.Process
 	hits   int // deletes that had been answered DELETED at the last mark
 }
 
 func (s *stock) newShelf(t *testing.T, visibility string) *shelf {
 	t.Helper()
-	f := &shelf{stock: s, cache: newCache(t)}
-	f.daemon = configure(t, from(s.url()), "visibility: "+visibility, to(cluster(visibility, "servers", f.cache.Addr()))).daemon(t)
+	f := &shelf{stock: s, cache: harness.NewCache(t)}
+	f.daemon = harness.Configure(t, s.SourceURL(), "visibility: "+visibility, to(cluster(visibility, "servers", f.cache.Addr()))).Daemon(t)
 	return f
 }
 
@@ -176,19 +176,19 @@ func (f *shelf) look(ctx context.Context, id int) error {
 // awaitFull waits until readers have filled keys.
 func (f *shelf) awaitFull(t *testing.T, keys ...string) {
 	t.Helper()
-	await(t, "readers fill the cache", func() bool { return len(there(t, f.cache, keys...)) == len(keys) })
+	harness.Await(t, "readers fill the cache", func() bool { return len(f.cache.Has(t, keys...)) == len(keys) })
 }
 
 // mark begins to count deletes.
 func (f *shelf) mark(t *testing.T) {
 	t.Helper()
-	f.hits = number(t, f.cache, "delete_hits")
+	f.hits = f.cache.Stat(t, "delete_hits")
 }
 
 // deleted is how many keys were deleted since mark.
 func (f *shelf) deleted(t *testing.T) int {
 	t.Helper()
-	return number(t, f.cache, "delete_hits") - f.hits
+	return f.cache.Stat(t, "delete_hits") - f.hits
 }
 
 // stale counts the keys whose value is not the source's. It asks when everything has
@@ -223,34 +223,34 @@ func hold(t *testing.T, d time.Duration) {
 // stall keeps commits between the log and the engine, as a replica that does not
 // answer does with semi-synchronous replication.
 type stall struct {
-	source  *source
+	db      *harness.Database
 	setting string // what turns it on and off
 	// together makes n commits one group; MariaDB lets no second group of a stall
 	// into the log but one.
 	together string
 }
 
-func newStall(t *testing.T, db *source) *stall {
+func newStall(t *testing.T, db *harness.Database) *stall {
 	t.Helper()
-	if db.mysql() {
-		db.exec(t, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
-		db.exec(t, "SET GLOBAL rpl_semi_sync_source_timeout = 600000") // the wait point is AFTER_SYNC
+	if db.IsMySQL() {
+		db.Exec(t, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
+		db.Exec(t, "SET GLOBAL rpl_semi_sync_source_timeout = 600000") // the wait point is AFTER_SYNC
 		return &stall{db, "rpl_semi_sync_source_enabled", "SET GLOBAL binlog_group_commit_sync_no_delay_count = %d, GLOBAL binlog_group_commit_sync_delay = %d"}
 	}
-	db.exec(t, "SET GLOBAL rpl_semi_sync_master_timeout = 600000, GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC")
+	db.Exec(t, "SET GLOBAL rpl_semi_sync_master_timeout = 600000, GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC")
 	return &stall{db, "rpl_semi_sync_master_enabled", "SET GLOBAL binlog_commit_wait_count = %d, GLOBAL binlog_commit_wait_usec = %d"}
 }
 
 // begin stalls what is committed from now on.
 func (s *stall) begin(t *testing.T) {
 	t.Helper()
-	s.source.exec(t, "SET GLOBAL "+s.setting+" = ON")
+	s.db.Exec(t, "SET GLOBAL "+s.setting+" = ON")
 }
 
 // end lets all that are stalled go on.
 func (s *stall) end(t *testing.T) {
 	t.Helper()
-	s.source.exec(t, "SET GLOBAL "+s.setting+" = OFF")
+	s.db.Exec(t, "SET GLOBAL "+s.setting+" = OFF")
 }
 
 // group makes the next n commits one group; 0: as ever.
@@ -260,5 +260,5 @@ func (s *stall) group(t *testing.T, n int) {
 	if n > 0 {
 		usec = 1_000_000 // MySQL's most
 	}
-	s.source.exec(t, fmt.Sprintf(s.together, n, usec))
+	s.db.Exec(t, fmt.Sprintf(s.together, n, usec))
 }
