@@ -204,7 +204,7 @@ logfile /var/log/memcached.log
 	for _, want := range []string{
 		"does nothing yet", "\ndisabled\n",
 		"STORED\nVALUE greeting 0 5\nhello\nEND\n",
-		"User=mccache", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2",
+		"Type=notify\nUser=mccache\n", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2",
 		"== what it kept\nVALUE greeting 0 5\nhello\nEND\n",
 		"Result=success\nExecMainStatus=0\n",
 		"== systemctl is-active mccache\ninactive\n",

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -106,13 +107,37 @@ func TestSystemdIsToldWhatTheDaemonIsAt(t *testing.T) {
 	})
 }
 
-// A configuration that cannot work is never called ready, and so systemctl start fails.
+// Whoever starts it hears that it has failed, if the set-up is wrong in what only the
+// source's log can tell.
 func TestSystemdIsNotToldOfAStartThatFails(t *testing.T) {
 	t.Parallel()
-	systemd := newManager(t)
-	cfg := harness.Configure(t, "mysql://mcsqueal@127.0.0.1:1", "clusters:", cluster("east", "servers", "127.0.0.1:1"))
-	p := harness.Call{Args: []string{"run", "--config", cfg.Path}, Env: []string{"NOTIFY_SOCKET=" + systemd.path}}.Run(t)
-	if p.Status() == 0 || systemd.count("READY=1") != 0 {
-		t.Errorf("exit status %d, and systemd heard %q", p.Status(), systemd.heard)
+	fails := func(t *testing.T, cfg *harness.Settings, status int, says string) {
+		t.Helper()
+		systemd := newManager(t)
+		p := harness.Call{Args: []string{"run", "--config", cfg.Path}, Env: []string{"NOTIFY_SOCKET=" + systemd.path}}.Run(t)
+		p.MustEnd(t, status, says)
+		if systemd.count("READY=1") != 0 {
+			t.Errorf("systemd heard %q", systemd.heard)
+		}
 	}
+	t.Run("no source", func(t *testing.T) {
+		fails(t, harness.Configure(t, "mysql://mcsqueal@127.0.0.1:1", "clusters:", cluster("east", "servers", "127.0.0.1:1")), 1, "connection refused")
+	})
+	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		m := harness.NewCache(t)
+		s := db.Session(t)
+		name := db.Schema + "_service"
+		s.Exec(t, fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s'", name, harness.Password))
+		s.Exec(t, fmt.Sprintf("GRANT REPLICATION CLIENT ON *.* TO '%s'@'127.0.0.1'", name))
+		cfg := harness.Configure(t, strings.Replace(db.SourceURL(), harness.User+"@", name+"@", 1), "clusters:", cluster("east", "servers", m.Addr()))
+		fails(t, cfg, 1, "lacks the privilege REPLICATION SLAVE")
+		// A position that the source cannot have.
+		cfg = harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		ahead := "gtid:0-1-999999"
+		if db.IsMySQL() {
+			ahead = "gtid:" + s.Text(t, "SELECT @@server_uuid") + ":1-999999"
+		}
+		harness.Mcsqueal(t, "checkpoint", "set", "--state-dir", cfg.StateDir, "--cluster", "east", "--to", ahead).MustEnd(t, 0)
+		fails(t, cfg, 3, "every cluster waits for a decision about a gap")
+	})
 }

@@ -171,6 +171,37 @@ func TestAManagerThatIsGoneIsSaidNotFatal(t *testing.T) {
 
 // The watchdog is fed while the work is alive and only then; the status is said when it
 // changes.
+func TestReadyIsSaidOnceTheWorkHasBegun(t *testing.T) {
+	path := socketPath(t)
+	m := manager(t, path)
+	n, err := New(from(map[string]string{"NOTIFY_SOCKET": path}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	looks := 0
+	if err := n.ReadyOnce(t.Context(), time.Minute, func() bool { looks++; return looks == 3 }); err != nil {
+		t.Fatal(err)
+	}
+	if got := hear(t, m); got != "READY=1" || looks != 3 {
+		t.Errorf("heard %q after %d looks", got, looks)
+	}
+	// Also where it takes too long; but not of what is ended first.
+	if err := n.ReadyOnce(t.Context(), 20*time.Millisecond, func() bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	if got := hear(t, m); got != "READY=1" {
+		t.Errorf("heard %q", got)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if err := errors.Join(n.ReadyOnce(ctx, time.Minute, func() bool { return false }), n.Stopping()); err != nil {
+		t.Fatal(err)
+	}
+	if got := hear(t, m); got != "STOPPING=1" {
+		t.Errorf("heard %q", got)
+	}
+}
+
 func TestTheWatchdogIsFedWhileTheWorkIsAlive(t *testing.T) {
 	path := socketPath(t)
 	m := manager(t, path)

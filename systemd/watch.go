@@ -24,6 +24,31 @@ const (
 	perWatch = 4
 )
 
+// readyEvery is how often it is looked whether the work has begun.
+const readyEvery = 10 * time.Millisecond
+
+// ReadyOnce says that the service is ready as soon as its work has begun, or has not within
+// a time, and says nothing when the context ends before.
+func (n *Notifier) ReadyOnce(ctx context.Context, within time.Duration, begun func() bool) error {
+	if n == nil || n.socket == nil {
+		return nil
+	}
+	late := time.NewTimer(within)
+	defer late.Stop()
+	tick := time.NewTicker(readyEvery)
+	defer tick.Stop()
+	for !begun() {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-late.C:
+			return n.Ready()
+		case <-tick.C:
+		}
+	}
+	return n.Ready()
+}
+
 // Watch looks at the work until the context ends: it passes on the status when it has
 // changed and, as long as the work is alive, keeps the watchdog from biting. When it is
 // not alive that is logged, and systemd left to act.

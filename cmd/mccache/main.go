@@ -176,11 +176,13 @@ func serve(ctx context.Context, s *settings, env environment, logger *slog.Logge
 	}
 	logger.Info("serving", "listen", strings.Join(addrs, " "), "memory", store.Stats().Limit, "version", buildVersion())
 	report.ready()
+	manager := startService(ctx, env, logger)
 	stopped := make(chan struct{})
-	reloading := reloadOn(env.reload, stopped, srv, logger)
+	reloading := reloadOn(env.reload, stopped, srv, manager, logger)
 	err = srv.Run(ctx)
 	close(stopped)
 	<-reloading
+	manager.stop()
 	logger.Info("stopped")
 	return err
 }
@@ -208,18 +210,20 @@ func (s *settings) store() cache.Config {
 }
 
 // reloadOn reads files again at every signal, until stopped is closed.
-func reloadOn(signals <-chan os.Signal, stopped <-chan struct{}, srv *server.Server, logger *slog.Logger) (ended <-chan struct{}) {
+func reloadOn(signals <-chan os.Signal, stopped <-chan struct{}, srv *server.Server, manager *service, logger *slog.Logger) (ended <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
 			select {
 			case <-signals:
-				if err := srv.Reload(); err != nil {
-					logger.Error("what was to be read again cannot be read; what was known stays in force", "error", err)
-					continue
-				}
-				logger.Info("read the authentication file and the certificates again")
+				manager.reload(func() {
+					if err := srv.Reload(); err != nil {
+						logger.Error("what was to be read again cannot be read; what was known stays in force", "error", err)
+						return
+					}
+					logger.Info("read the authentication file and the certificates again")
+				})
 			case <-stopped:
 				return
 			}

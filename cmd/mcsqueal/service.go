@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/systemd"
 )
@@ -16,13 +17,18 @@ type service struct {
 	notifier *systemd.Notifier
 	logger   *slog.Logger
 	unbind   func() bool
-	end      context.CancelFunc
+	end      func()
 	watcher  sync.WaitGroup
 }
 
-// startService says that the daemon is set up, keeps the watchdog fed as long as its
-// pipeline makes its turns, and says so when the context ends. What systemd cannot be
-// told is logged, and stops nothing.
+// readyWithin is how long the source's log may take to be read before the daemon counts as
+// started all the same: the source was there a moment ago, and is waited for now.
+const readyWithin = 10 * time.Second
+
+// startService says that the daemon is ready once the source's log is read: until then a
+// privilege may turn out to be missing, or the log that every cluster needs, which ends it.
+// It keeps the watchdog fed as long as the pipeline makes its turns, and says so when the
+// context ends. What systemd cannot be told is logged, and stops nothing.
 func startService(ctx context.Context, d *daemon) *service {
 	n, err := systemd.New(d.env.getenv)
 	if err != nil {
@@ -30,11 +36,15 @@ func startService(ctx context.Context, d *daemon) *service {
 	}
 	s := &service{notifier: n, logger: d.logger}
 	s.unbind = context.AfterFunc(ctx, func() { s.told(n.Stopping()) })
-	s.told(n.Ready())
-	// It goes on while what is in the Log is delivered.
-	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	starting, started := context.WithCancel(ctx)
 	s.watcher.Go(func() {
-		n.Watch(ctx, systemd.Work{
+		s.told(n.ReadyOnce(starting, readyWithin, func() bool { return d.now().pipeline.Status().Source.Tailing }))
+	})
+	// It goes on while what is in the Log is delivered.
+	watching, watched := context.WithCancel(context.WithoutCancel(ctx))
+	s.end = func() { started(); watched() }
+	s.watcher.Go(func() {
+		n.Watch(watching, systemd.Work{
 			Alive: d.alive, Logger: d.logger,
 			Status: func() string { return statusLine(d.now().src.live.Server().Address, d.ready()) },
 		})

@@ -255,6 +255,54 @@ func TestTakesSocketsFromSystemd(t *testing.T) {
 	answers(t, "tcp", l.Addr().String())
 }
 
+// What systemd hears: that it serves, once it does; that files are read again; that it
+// stops.
+func TestTellsSystemdWhatItIsAt(t *testing.T) {
+	dir, err := os.MkdirTemp("", "notify-") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = manager.Close() })
+	addr := "127.0.0.1:" + freePort(t)
+	cmd := exec.CommandContext(t.Context(), plain.path(t), append(asRoot(), "-l", addr)...)
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+manager.LocalAddr().String())
+	background(t, cmd)
+	hears := func(begin string) {
+		t.Helper()
+		if err := manager.SetReadDeadline(time.Now().Add(harness.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		said := make([]byte, 4096)
+		n, err := manager.Read(said)
+		if err != nil || !strings.HasPrefix(string(said[:n]), begin) {
+			t.Fatalf("systemd hears %q, %v, want %q", said[:n], err, begin)
+		}
+	}
+	hears("READY=1")
+	if line, err := asks(t, "tcp", addr, "mn\r\n"); line != "MN\r\n" {
+		t.Errorf("it is said to serve, and answers %q, %v", line, err)
+	}
+	for _, c := range []struct {
+		signal syscall.Signal
+		hears  []string
+	}{
+		{syscall.SIGHUP, []string{"RELOADING=1\nMONOTONIC_USEC=", "READY=1"}},
+		{syscall.SIGTERM, []string{"STOPPING=1"}},
+	} {
+		if err := cmd.Process.Signal(c.signal); err != nil {
+			t.Fatal(err)
+		}
+		for _, begin := range c.hears {
+			hears(begin)
+		}
+	}
+}
+
 func TestReadsPasswordsAgainAtSIGHUP(t *testing.T) {
 	users := filepath.Join(t.TempDir(), "users")
 	write := func(text string) {
