@@ -49,17 +49,27 @@ func (e *Entry) HoldOff(d time.Duration) {
 			place = way
 		}
 	}
-	if place.until > tick {
-		// No place: whoever ends first goes, and until then nobody adds anything.
-		s.leases.holdoffDisplaced.Add(1)
-		for {
-			refuse := s.refuseUntil.Load()
-			if refuse >= place.until || s.refuseUntil.CompareAndSwap(refuse, place.until) {
-				break
-			}
+	if place.until <= tick {
+		*place = holdoff{hash: e.hash, until: until}
+		return
+	}
+	// No place: whoever ends first goes, which may be this one, and until then nobody adds
+	// anything.
+	s.leases.holdoffDisplaced.Add(1)
+	s.refuseAdds(min(until, place.until))
+	if until > place.until {
+		*place = holdoff{hash: e.hash, until: until}
+	}
+}
+
+// refuseAdds refuses the adds of every key until a tick.
+func (s *Store) refuseAdds(until uint32) {
+	for {
+		refuse := s.refuseUntil.Load()
+		if refuse >= until || s.refuseUntil.CompareAndSwap(refuse, until) {
+			return
 		}
 	}
-	*place = holdoff{hash: e.hash, until: until}
 }
 
 // maxHoldoff bounds what a client can ask for.

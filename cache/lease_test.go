@@ -321,6 +321,46 @@ func TestAFullHoldOffTableRefusesEveryAdd(t *testing.T) {
 	}
 }
 
+func TestAShortHoldOffWithoutAPlaceRefusesEveryAddForAShortTime(t *testing.T) {
+	s := open(t, Config{})
+	// Keys that have the same places, one more than there are.
+	byPlace := map[*holdoff][][]byte{}
+	var keys [][]byte
+	for i := 0; len(keys) <= holdoffWays; i++ {
+		key := fmt.Appendf(nil, "k%d", i)
+		hash := s.hash(key)
+		first := &s.shards[hash&shardMask].ways(hash)[0]
+		byPlace[first] = append(byPlace[first], key)
+		keys = byPlace[first]
+	}
+	held := func(key []byte) bool {
+		e := s.Lock(key)
+		defer e.Unlock()
+		return e.HeldOff()
+	}
+	for i, key := range keys {
+		d := time.Hour
+		if i == holdoffWays {
+			d = 2 * time.Second
+		}
+		e := s.Lock(key)
+		e.HoldOff(d)
+		e.Unlock()
+	}
+	if s.LeaseStats().HoldoffsDisplaced != 1 || !held([]byte("other")) {
+		t.Error("the hold-off without a place was not counted, or slipped")
+	}
+	s.forward(3 * time.Second)
+	if held([]byte("other")) {
+		t.Error("every add is refused for longer than the hold-off without a place")
+	}
+	for _, key := range keys[:holdoffWays] {
+		if !held(key) {
+			t.Errorf("the hold-off of %s slipped", key)
+		}
+	}
+}
+
 // Both dialects give out the same token: who comes by the meta one while lease-get's
 // reader is at the database waits for that reader's fill, and does not void its token.
 func TestOneTokenForBothDialects(t *testing.T) {
