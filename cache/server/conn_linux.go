@@ -5,6 +5,7 @@ package server
 import (
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // conn is a connection of an event loop:
@@ -278,15 +279,9 @@ func (l *loop) linger(c *conn, unread bool) {
 	}
 	c.lingering = true
 	h := l.holdFor(c)
-	h.input, h.moved, h.since = nil, 0, l.now
+	h.input, h.moved, h.since, h.heard = nil, 0, l.now, time.Since(l.srv.started)
 	l.discard(c)
 }
-
-// lingerBytes and lingerSeconds bound what is discarded.
-const (
-	lingerBytes   = 4 << 20
-	lingerSeconds = 2
-)
 
 func (l *loop) discard(c *conn) {
 	for range 4 {
@@ -299,6 +294,7 @@ func (l *loop) discard(c *conn) {
 			l.shut(c)
 			return
 		}
+		c.hold.heard = time.Since(l.srv.started)
 		if c.hold.moved += n; c.hold.moved > lingerBytes {
 			l.shut(c)
 			return

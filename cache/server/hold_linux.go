@@ -2,6 +2,8 @@
 
 package server
 
+import "time"
+
 // holding is what a connection keeps between its turns: the beginning of a command whose
 // end has not come, answers that the socket does not take, a value that is half received.
 // Clients decide how long, so it is bounded: see reap.
@@ -18,6 +20,8 @@ type holding struct {
 	since uint32
 	moved int
 	slow  bool
+	// heard is when something last came that was discarded, since the server started.
+	heard time.Duration
 
 	// What is counted of it in the server's totals.
 	held, pinned, partial int64

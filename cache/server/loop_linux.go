@@ -432,13 +432,24 @@ func (l *loop) drained() bool {
 	l.udp = nil
 	l.answerBell()
 	for _, c := range l.conns {
-		if c == nil || c.blocked || c.lingering || c.queued {
+		switch {
+		case c == nil || c.blocked || c.queued:
+			continue
+		case c.lingering:
+			if time.Since(l.srv.started)-c.hold.heard > drainRead {
+				l.shut(c)
+			}
 			continue
 		}
 		l.serve(c, true)
-		if c.open && !c.blocked && !c.lingering && !c.queued {
-			c.ending = endedByShutdown
+		if !c.open || c.blocked || c.lingering || c.queued {
+			continue
+		}
+		c.ending = endedByShutdown
+		if c.seen+1 < l.now {
 			l.shut(c)
+		} else {
+			l.linger(c, true) // it may be about to say more
 		}
 	}
 	return l.count.Load() == 0 || int64(time.Since(l.srv.started)) > l.draining.Load()

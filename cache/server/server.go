@@ -76,6 +76,16 @@ type connCounts struct {
 	badDatagrams    atomic.Uint64
 }
 
+const (
+	// lingerBytes and lingerSeconds bound what is discarded of a client to which all has
+	// been said.
+	lingerBytes   = 4 << 20
+	lingerSeconds = 2
+	// drainRead is for how long a client may say nothing, when the server stops, before it
+	// is taken to have no more to say.
+	drainRead = 100 * time.Millisecond
+)
+
 // slowBytes is what a connection must move in Options.slowSeconds: else it holds what it
 // holds in vain.
 const slowBytes = 64 << 10

@@ -21,6 +21,7 @@ type streams struct {
 	mu       sync.Mutex
 	open     map[*stream]struct{} // guarded by mu
 	draining bool                 // guarded by mu
+	deadline time.Time            // until when, if draining; guarded by mu
 	next     int                  // guarded by mu
 }
 
@@ -55,8 +56,6 @@ type stream struct {
 
 const (
 	handshakeTimeout = 10 * time.Second
-	// drainRead is for how long a stream still reads when the server stops.
-	drainRead = 100 * time.Millisecond
 	// streamRead is how much is read at once of a client that says much, and streamIdle
 	// of one that does not.
 	streamRead = 16 << 10
@@ -101,7 +100,7 @@ func (ss *streams) start(srv *Server, c net.Conn, mode TLSMode) {
 // at most until deadline.
 func (ss *streams) drain(deadline time.Time) {
 	ss.mu.Lock()
-	ss.draining = true
+	ss.draining, ss.deadline = true, deadline
 	for s := range ss.open {
 		// What has been received already is answered; reading on is over soon.
 		_ = s.socket.SetReadDeadline(time.Now().Add(drainRead))
@@ -140,6 +139,9 @@ func (s *stream) run() {
 	s.ended = true
 	s.tellMu.Unlock()
 	close(s.end)
+	if s.ending != endedByError && !s.holds.cut.Load() {
+		s.linger()
+	}
 	_ = s.conn.Close() // whoever writes stops
 	s.telling.Wait()
 	s.mu.Lock()
@@ -150,6 +152,40 @@ func (s *stream) run() {
 	s.mu.Unlock()
 	if s.holds.cut.Load() {
 		s.ending = endedByError
+	}
+}
+
+// linger ends a connection whose answers have all been sent, as event loops do: the client
+// is told that nothing more comes, and what it still says is discarded, until it closes or
+// says no more.
+func (s *stream) linger() {
+	ss := &s.srv.streams
+	ss.mu.Lock()
+	until := time.Now().Add(lingerSeconds * time.Second)
+	if ss.draining && ss.deadline.Before(until) {
+		until = ss.deadline
+	}
+	ss.mu.Unlock()
+	_ = s.socket.SetWriteDeadline(until)
+	for _, c := range []net.Conn{s.conn, s.socket.Conn} {
+		if c, ok := c.(interface{ CloseWrite() error }); ok && c.CloseWrite() != nil {
+			return
+		}
+	}
+	rest := make([]byte, streamIdle)
+	for left := lingerBytes; left > 0; {
+		quiet := time.Now().Add(drainRead)
+		if quiet.After(until) {
+			quiet = until
+		}
+		if s.socket.SetReadDeadline(quiet) != nil {
+			return
+		}
+		n, err := s.socket.Read(rest)
+		if err != nil {
+			return
+		}
+		left -= n
 	}
 }
 

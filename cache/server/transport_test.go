@@ -534,6 +534,36 @@ func TestStoppingAnswersWhatWasReceived(t *testing.T) {
 	}
 }
 
+func TestStoppingSaysGoodbyeToThoseWhoStillSend(t *testing.T) {
+	overEach(t, Options{}, func(t *testing.T, r *running) {
+		const clients = 8
+		var all, begun sync.WaitGroup
+		begun.Add(clients)
+		for range clients {
+			c := r.dial(t)
+			all.Go(func() { // until the server takes no more
+				for err := error(nil); err == nil; {
+					_, err = io.WriteString(c, "mn\r\nmn\r\nmn\r\n")
+				}
+			})
+			all.Go(func() {
+				c.hears("MN\r\n")
+				begun.Done()
+				// An error would be that the connection was reset, and what was answered last
+				// may be lost then.
+				answers, err := io.ReadAll(c.r)
+				if rest := strings.ReplaceAll(string(answers), "MN\r\n", ""); err != nil || rest != "" {
+					t.Errorf("the answers end with %v and %.40q", err, rest)
+				}
+				_ = c.Close()
+			})
+		}
+		begun.Wait()
+		r.stop()
+		all.Wait()
+	})
+}
+
 func TestStoppingDoesNotWaitForeverForAClientThatDoesNotRead(t *testing.T) {
 	r := startServer(t, Options{DrainTimeout: 300 * time.Millisecond})
 	c := blockedClient(t, r)
