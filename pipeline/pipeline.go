@@ -53,7 +53,7 @@ type Config struct {
 	// Rules derive keys from rows.
 	Rules []extract.Rule
 	// LogBytes bounds all Logs together; 0 is 64 MiB. Each private reading has a
-	// sixteenth of it, the main one the rest.
+	// sixteenth of it, or as much less as leaves the main one half.
 	LogBytes int64
 	// Wanted, if set, tells whether a transaction is to be delivered; Last whether
 	// it is the last one to be read.
@@ -79,6 +79,12 @@ const (
 	defaultLogBytes = 64 << 20
 	privateShare    = 16
 )
+
+// shares are how much of the bound the main reading's Log has, and each private one's.
+func shares(bytes int64, catchUp int) (main, private int64) {
+	private = bytes / int64(max(privateShare, 2*catchUp))
+	return bytes - int64(catchUp)*private, private
+}
 
 // Pipeline is a daemon's work, or a replay's.
 type Pipeline struct {
@@ -418,8 +424,7 @@ func (p *Pipeline) newStream(from binlog.Position, private bool) (*stream, error
 	if err != nil {
 		return nil, err
 	}
-	own := p.cfg.LogBytes / privateShare
-	bytes := p.cfg.LogBytes - int64(p.cfg.CatchUp)*own
+	bytes, own := shares(p.cfg.LogBytes, p.cfg.CatchUp)
 	if private {
 		bytes = own
 	} else if p.countLanes() < 2 || p.cfg.Together {
