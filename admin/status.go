@@ -1,6 +1,9 @@
 package admin
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Status is what a daemon says of itself: what /api/status serves as JSON, the status
 // page shows and mcsqueal status prints. Times that are not known are left out.
@@ -15,6 +18,14 @@ type Status struct {
 	Read     Read      `json:"read"`
 	Log      Log       `json:"log"`
 	Clusters []Cluster `json:"clusters"`
+}
+
+// Trouble tells whether a cluster needs somebody, though the daemon may be ready: its log is
+// read and the cluster is served from it, and none of its caches may be there to be served.
+func (s *Status) Trouble() bool {
+	return slices.ContainsFunc(s.Clusters, func(c Cluster) bool {
+		return slices.ContainsFunc(c.Advice, func(a Advice) bool { return a.Level == "error" })
+	})
 }
 
 // Source is the server whose log is read.

@@ -45,6 +45,12 @@ func mustPrint(t *testing.T, p *harness.Process, patterns ...string) {
 	if status := p.Wait(t); status != 0 {
 		t.Errorf("exit status %d:\n%s", status, harness.Tail(p.Stderr.String()))
 	}
+	mustShow(t, p, patterns...)
+}
+
+// mustShow holds what it has printed to patterns, however it has ended.
+func mustShow(t *testing.T, p *harness.Process, patterns ...string) {
+	t.Helper()
 	for _, pattern := range patterns {
 		if !regexp.MustCompile(pattern).MatchString(p.Stdout.String()) {
 			t.Errorf("it prints no %s:\n%s", pattern, p.Stdout.String())
@@ -154,11 +160,14 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		if a := west.Advice[0]; a.Level != "error" || !strings.Contains(a.What, away.Addr()) || !strings.Contains(a.Do, "Bring it back") {
 			t.Errorf("advice for west %+v", a)
 		}
-		mustPrint(t, harness.Mcsqueal(t, "status", "--admin", at), `east: warning: \d+ keys? (is|are) refused for now`, `west: error: 1 of its 1 servers cannot be used`, `Nothing is lost`)
+		p := harness.Mcsqueal(t, "status", "--admin", at)
+		p.MustEnd(t, 1, "not all is well")
+		mustShow(t, p, `^IN TROUBLE  mcsqueal`, `east: warning: \d+ keys? (is|are) refused for now`, `west: error: 1 of its 1 servers cannot be used`, `Nothing is lost`)
 		mustPrint(t, harness.Mcsqueal(t, "status", "--admin", at, "--key", key), `east: refused for now, and tried again; last at`, `west: not acknowledged yet`)
 
 		tab := browser.Open(t)
 		tab.Do(chromedp.Navigate("http://" + at))
+		tab.Shows("#verdict", "in trouble")
 		tab.Shows("#clusters", "not connected")
 		tab.Shows("#clusters", "Bring it back")
 		tab.Shows("#troubled", key)

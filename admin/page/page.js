@@ -397,10 +397,13 @@ function showTrouble(s) {
 function show(s) {
   byId("main").hidden = false;
   const verdict = byId("verdict");
-  verdict.className = "verdict " + (s.ready ? "is-good" : "is-bad");
-  set(verdict, s.ready ? "in step" : "not in step");
+  // A cluster may be served from what is read, and none of its caches be there to be served.
+  const trouble = s.clusters.some((c) => (c.advice || []).some((a) => a.level === "error"));
+  const well = s.ready && !trouble;
+  verdict.className = "verdict " + (well ? "is-good" : "is-bad");
+  set(verdict, well ? "in step" : s.ready ? "in trouble" : "not in step");
   set(byId("about"), `${s.version}, running for ${seconds(Math.max(0, Math.round((Date.parse(s.now) - Date.parse(s.started)) / 1000)))}`);
-  document.title = (s.ready ? "" : "! ") + "mcsqueal";
+  document.title = (well ? "" : "! ") + "mcsqueal";
   const problems = byId("problems"), fresh = element("ul", "advice", ...(s.problems || []).map((p) => adviceItem({ level: "error", what: p })));
   problems.hidden = s.ready;
   fresh.id = "problems";

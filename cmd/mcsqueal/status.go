@@ -89,7 +89,7 @@ func (s *statusCommand) run(ctx context.Context) error {
 	} else {
 		_, err = io.WriteString(s.env.stdout, statusTable(&status))
 	}
-	if err == nil && !status.Ready {
+	if err == nil && (!status.Ready || status.Trouble()) {
 		err = errNotWell
 	}
 	return err

@@ -30,8 +30,11 @@ func firstCertificate(text []byte) (*x509.Certificate, error) {
 func statusTable(s *admin.Status) string {
 	var b strings.Builder
 	verdict := "in step"
-	if !s.Ready {
+	switch {
+	case !s.Ready:
 		verdict = "NOT IN STEP"
+	case s.Trouble():
+		verdict = "IN TROUBLE"
 	}
 	fmt.Fprintf(&b, "%s  %s, running for %s\n\n", verdict, s.Version, span(s.Now.Sub(s.Started)))
 	source := s.Source.Address

@@ -25,6 +25,19 @@ func TestTheTableSaysWhatTheDaemonIsAt(t *testing.T) {
 		},
 	}
 	got := statusTable(s)
+	for verdict, change := range map[string]func(*admin.Status){
+		"NOT IN STEP  ": func(*admin.Status) {},
+		"in step  ":     func(s *admin.Status) { s.Ready = true },
+		// It is served from what is read; that nothing of it arrives is not well all the same.
+		"IN TROUBLE  ": func(s *admin.Status) {
+			s.Ready, s.Clusters = true, []admin.Cluster{{State: "in_step"}, {State: "in_step", Advice: []admin.Advice{{Level: "error", What: "1 of its 1 servers cannot be used"}}}}
+		},
+	} {
+		other := *s
+		if change(&other); !strings.HasPrefix(statusTable(&other), verdict) {
+			t.Errorf("want %q before\n%s", verdict, statusTable(&other))
+		}
+	}
 	for _, want := range []string{
 		"NOT IN STEP  mcsqueal v1, running for 1h30m0s\n",
 		"source    db:3306, 9.7.4, is read, heard 2s ago\n",
