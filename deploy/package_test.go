@@ -73,6 +73,9 @@ func TestThePackageHasWhatAUserLooksFor(t *testing.T) {
 		"-rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_mcsqueal",
 		"-rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/mcsqueal.fish",
 		"-rw-r--r-- root/root ./usr/share/doc/mcsqueal/examples/mcsqueal.yaml",
+		"-rw-r--r-- root/root ./usr/share/doc/mcsqueal/operations.md",
+		"-rw-r--r-- root/root ./usr/share/doc/mcsqueal/status.md",
+		"-rw-r--r-- root/root ./usr/share/doc/mcsqueal/logs.md",
 		"-rw-r--r-- root/root ./usr/share/doc/mcsqueal/copyright",
 	} {
 		mode, path, _ := strings.Cut(want, " ./")
@@ -94,6 +97,11 @@ func TestThePackageHasWhatAUserLooksFor(t *testing.T) {
 	for _, section := range []string{"EXIT STATUS", "SIGNALS", "ENVIRONMENT", "FILES", "SEE ALSO"} {
 		if !strings.Contains(page, "\n.SH "+section+"\n") {
 			t.Errorf("the manual page has no %s", section)
+		}
+	}
+	for _, what := range []string{"MCSQUEAL_PASSWORD", "MCSQUEAL_ADMIN_TOKEN", "NO_COLOR", "/etc/mcsqueal/mcsqueal.yaml", "/etc/default/mcsqueal", "/var/lib/mcsqueal"} {
+		if !strings.Contains(page, "\n.B "+what+"\n") {
+			t.Errorf("the manual page says nothing of %s", what)
 		}
 	}
 	// The shell that most have is asked for what it would complete.

@@ -74,8 +74,9 @@ func run(ctx context.Context, args []string, env environment) int {
 		Use:   "mcsqueal",
 		Short: "Delete from memcached what changes in MySQL or MariaDB, as the binary log says it",
 		Long: `mcsqueal tails the row-based binary log of a MySQL or MariaDB server, takes cache keys
-from comments in the statements (/* mc: user:1 */), and deletes them from every
-cluster of memcached, in batches, once the commit can be read.`,
+from comments in the statements (/* mc: user:1 */), or derives them from the rows that
+change, and deletes them from every cluster of memcached, in batches, once the commit
+can be read.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {

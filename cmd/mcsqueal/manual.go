@@ -85,13 +85,22 @@ A daemon reads its configuration again and changes over to it, or refuses it and
 .B MCSQUEAL_PASSWORD
 The password of the source's account, unless password_file names a file that has it.
 .TP
+.B MCSQUEAL_ADMIN_TOKEN
+The token that the admin listener asks for, and that status shows, unless a token_file has it.
+.TP
 .B XDG_STATE_HOME
 Where the state directory is, unless the configuration says so and for everybody but root.
+.TP
+.B NO_COLOR
+If it is set, check prints no colours.
 
 .SH FILES
 .TP
 .B /etc/mcsqueal/mcsqueal.yaml
 The configuration that the systemd unit starts the daemon with. /usr/share/doc/mcsqueal/examples/mcsqueal.yaml has every setting.
+.TP
+.B /etc/default/mcsqueal
+Environment variables for the systemd unit, of which a password may be one.
 .TP
 .B /var/lib/mcsqueal
 The checkpoint: how far each cluster has acknowledged.
