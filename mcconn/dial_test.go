@@ -294,3 +294,19 @@ func TestProtocolsAreTheirNames(t *testing.T) {
 		t.Errorf("binary: %v", err)
 	}
 }
+
+// An error says once whom it is about, and once what was being done.
+func TestWhatCannotBeReachedIsSaidOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = mcconn.Dial(t.Context(), mcconn.Config{Address: address})
+	if !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != address+": connect: connection refused" {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 )
 
 // ErrUnexpected is in the error of a connection that ended because the peer sent
@@ -37,11 +38,14 @@ func (e *unexpectedError) Error() string {
 
 func (e *unexpectedError) Is(target error) bool { return target == ErrUnexpected }
 
-// bare is err without the addresses that package net puts in front of it: every
-// error here begins with the configured one.
+// bare is err without the addresses and the system call that package net puts in front of
+// it: every error here begins with the configured one, and says what was being done.
 func bare(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
-		return op.Err
+		err = op.Err
+	}
+	if call, ok := errors.AsType[*os.SyscallError](err); ok && call.Err != nil {
+		return call.Err
 	}
 	return err
 }
