@@ -61,6 +61,10 @@ func (d *decoder) parse(data []byte) (body ast.Node) {
 			}
 		}
 		text, _, _ = strings.Cut(text, "\n")
+		if strings.Contains(text, "character '\t'") {
+			d.mistake(line, "", "this is not YAML: a tab indents the line; use spaces")
+			return nil
+		}
 		d.mistake(line, "", "this is not YAML: %s; a value with a bracket, a brace, a # or a colon in it may need quotes", text)
 		return nil
 	}

@@ -33,6 +33,8 @@ func TestEveryMistakeHasItsPlaceAndItsMend(t *testing.T) {
 		// What is not YAML, or not a configuration.
 		{"a syntax error", "start: now\ntags: [mc\non_gap: stop\n",
 			"m.yaml:3: this is not YAML: ',' or ']' must be specified; a value with a bracket, a brace, a # or a colon in it may need quotes"},
+		{"a tab", "source:\n\turl: mysql://u@h\n",
+			"m.yaml:2: this is not YAML: a tab indents the line; use spaces"},
 		{"a field given twice", "start: now\non_gap: stop\nstart: oldest\n",
 			"m.yaml:3: start: is given on line 1 already; keep one of them"},
 		{"bytes that are no text", "start: now\ntags: [\xff]\n",

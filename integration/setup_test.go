@@ -202,6 +202,7 @@ func TestConfigurationMistakesNameTheirPlace(t *testing.T) {
 		}
 	})
 	t.Run("an unknown command", func(t *testing.T) { harness.Mcsqueal(t, "tail").MustEnd(t, 2, "tail", "--help") })
+	t.Run("one that is misspelt", func(t *testing.T) { harness.Mcsqueal(t, "chek").MustEnd(t, 2, "chek", "did you mean check?") })
 	t.Run("an argument too many", func(t *testing.T) { harness.Mcsqueal(t, "run", "now").MustEnd(t, 2, "now") })
 	t.Run("an unknown flag", func(t *testing.T) { harness.Mcsqueal(t, "run", "--sourec", "x").MustEnd(t, 2, "sourec", "--help") })
 }

@@ -81,7 +81,11 @@ can be read.`,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown command %q; mcsqueal --help lists them", args[0])
+				hint := "mcsqueal --help lists them"
+				if near, ok := config.Nearest(args[0], subcommands(cmd)); ok {
+					hint = "did you mean " + near + "?"
+				}
+				return usagef("unknown command %q; %s", args[0], hint)
 			}
 			return nil
 		},
@@ -103,6 +107,16 @@ can be read.`,
 	}
 	fmt.Fprintf(env.stderr, "mcsqueal: %v\n", err)
 	return status(err)
+}
+
+// subcommands are the names of those that help lists.
+func subcommands(cmd *cobra.Command) (names []string) {
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return names
 }
 
 // usageError is a mistake of whoever called the command.
