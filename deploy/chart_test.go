@@ -50,7 +50,7 @@ tolerations: [{key: db, operator: Exists}]
 affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app.kubernetes.io/name: mcsqueal}}}]}}
 topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]
 priorityClassName: high
-serviceMonitor: {enabled: true, labels: {release: prometheus}}
+serviceMonitor: {enabled: true, labels: {release: prometheus}, tlsConfig: {ca: {secret: {name: ca, key: ca.pem}}, serverName: mcsqueal.example}}
 prometheusRule: {enabled: true}
 dashboard: {enabled: true}
 networkPolicy:
@@ -187,6 +187,14 @@ func TestTheChartsConfigurationIsTheDaemons(t *testing.T) {
 		if c.StateDir != "/var/lib/mcsqueal" || !strings.HasSuffix(c.Admin.Listen, ":9470") || strings.HasPrefix(c.Admin.Listen, "127.") {
 			t.Errorf("%s: state_dir %s, admin.listen %s", name, c.StateDir, c.Admin.Listen)
 		}
+	}
+}
+
+// A listener with a certificate of its own is known to Prometheus by what the values say.
+func TestPrometheusKnowsTheListenersCertificate(t *testing.T) {
+	out := rendered(t, most, tools.Versions[0])
+	if want := "      tlsConfig:\n        ca:\n          secret:\n            key: ca.pem\n            name: ca\n        serverName: mcsqueal.example\n"; !strings.Contains(out, want) {
+		t.Errorf("the monitor lacks\n%s in\n%s", want, out)
 	}
 }
 

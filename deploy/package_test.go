@@ -85,6 +85,14 @@ func TestThePackageHasWhatAUserLooksFor(t *testing.T) {
 	}
 	tree := t.TempDir()
 	said(t, exec.Command("dpkg-deb", "--extract", deb, tree), nil)
+	// dpkg --verify goes by the sums; what the owner may change has none.
+	for _, program := range []string{"mcsqueal", "mccache"} {
+		control := t.TempDir()
+		said(t, exec.Command("dpkg-deb", "--control", strings.Replace(deb, "mcsqueal_", program+"_", 1), control), nil)
+		if sums := read(t, filepath.Join(control, "md5sums")); !strings.Contains(sums, "  usr/bin/"+program+"\n") || strings.Contains(sums, "  etc/") {
+			t.Errorf("%s: the sums are of\n%s", program, sums)
+		}
+	}
 	program := filepath.Join(tree, "usr/bin/mcsqueal")
 	if version := said(t, exec.Command(program, "version"), nil); !strings.HasPrefix(version, "mcsqueal "+released+" ") {
 		t.Errorf("it says it is %q", version)
