@@ -95,6 +95,7 @@ func TestStatusTellsWhatBecameOfAKey(t *testing.T) {
 		harness.Await(t, "it is told twice", func() bool { return strings.Count(watching.Stdout.String(), "in step  mcsqueal") >= 2 })
 		watching.Stop(t)
 		harness.Mcsqueal(t, "status", "--admin", at, "--watch", "--key", key).MustEnd(t, 2, "--watch")
+		harness.Mcsqueal(t, "status", "--admin", "https://"+at).MustEnd(t, 1, "it does not speak TLS: write http://")
 		harness.Mcsqueal(t, "status", "--admin", "ftp://"+at).MustEnd(t, 2, "HOST:PORT")
 		harness.Mcsqueal(t, "status", "--admin", "127.0.0.1:1").MustEnd(t, 1, "does it run", "127.0.0.1:1")
 
@@ -259,7 +260,8 @@ func TestStatusIsKeptFromStrangers(t *testing.T) {
 		mustPrint(t, harness.Call{Args: asked, Env: []string{"MCSQUEAL_ADMIN_TOKEN=" + secret}}.Run(t), `(?m)^east `)
 		harness.Call{Args: asked}.Run(t).MustEnd(t, 1, "asks for a token", "MCSQUEAL_ADMIN_TOKEN", "--token-file")
 		harness.Call{Args: asked, Env: []string{"MCSQUEAL_ADMIN_TOKEN=wrong"}}.Run(t).MustEnd(t, 1, "does not know this token")
-		harness.Call{Args: []string{"status", "--admin", "https://" + at}}.Run(t).MustEnd(t, 1, "certificate")
+		harness.Call{Args: []string{"status", "--admin", "https://" + at}}.Run(t).MustEnd(t, 1, "certificate", "with --ca the file of its authority")
+		harness.Mcsqueal(t, "status", "--admin", at).MustEnd(t, 1, "speaks TLS: write https://")
 		// The configuration alone has all of it, but for the port that was free.
 		if err := os.WriteFile(cfg.Path, []byte(strings.Replace(with, "127.0.0.1:0", at, 1)), 0o600); err != nil {
 			t.Fatal(err)

@@ -174,7 +174,7 @@ func (s *statusCommand) get(ctx context.Context, path string) ([]byte, error) {
 	}
 	answer, err := s.client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the daemon at %s: %w; does it run, and is this its admin.listen?", s.base, errors.Unwrap(err))
+		return nil, fmt.Errorf("ask the daemon at %s: %w; %s", s.base, errors.Unwrap(err), askedWrongly(err))
 	}
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
@@ -186,10 +186,23 @@ func (s *statusCommand) get(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("the daemon at %s asks for a token: put it into the environment variable %s, or name its file with --token-file", s.base, config.TokenVariable)
 	case answer.StatusCode == http.StatusUnauthorized:
 		return nil, fmt.Errorf("the daemon at %s does not know this token", s.base)
+	case answer.StatusCode == http.StatusBadRequest && strings.Contains(string(text), "HTTPS server"):
+		return nil, fmt.Errorf("the daemon at %s speaks TLS: write https://, with --ca the file of its authority, or name its configuration with --config", s.base)
 	case answer.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the daemon at %s answered %s: %s", s.base, answer.Status, strings.TrimSpace(string(text)))
 	}
 	return text, nil
+}
+
+// askedWrongly is what may mend a request that had no answer.
+func askedWrongly(err error) string {
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "with --ca the file of its authority, with --server-name the name in its certificate; --config, with the daemon's configuration, does for both"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "it does not speak TLS: write http://"
+	}
+	return "does it run, and is this its admin.listen?"
 }
 
 // connect works out where the daemon is, and how it is spoken to.
