@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/authority"
 )
 
 func TestTheTokenIsInTheEnvironmentOrAFile(t *testing.T) {
@@ -46,14 +48,12 @@ func TestATokenIsWhatAHeaderCanCarry(t *testing.T) {
 }
 
 func TestTheListenerProvesWhoItIsAndAsksWhoComes(t *testing.T) {
-	a, stranger := newAuthority(t), newAuthority(t)
-	_, _, cert, key := a.issue(t, "127.0.0.1", &x509.Certificate{DNSNames: []string{"admin.example"}})
-	_, _, clientCert, clientKey := a.issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	_, _, strangerCert, strangerKey := stranger.issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	roots := x509.NewCertPool()
-	roots.AddCert(a.certificate)
+	a, stranger := authority.New(t), authority.New(t)
+	cert, key := a.Issue(t, "127.0.0.1", &x509.Certificate{DNSNames: []string{"admin.example"}})
+	clientCert, clientKey := a.Issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	strangerCert, strangerKey := stranger.Issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	client := func(cert, key string) *tls.Config {
-		c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: "admin.example"}
+		c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: a.Pool, ServerName: "admin.example"}
 		if cert != "" {
 			pair, err := tls.LoadX509KeyPair(cert, key)
 			if err != nil {
@@ -71,7 +71,7 @@ func TestTheListenerProvesWhoItIsAndAsksWhoComes(t *testing.T) {
 		}
 		return c
 	}
-	open, closed := server(AdminTLS{Cert: cert, Key: key}), server(AdminTLS{Cert: cert, Key: key, ClientCA: a.path})
+	open, closed := server(AdminTLS{Cert: cert, Key: key}), server(AdminTLS{Cert: cert, Key: key, ClientCA: a.Path})
 	for _, c := range []struct {
 		name           string
 		client, server *tls.Config
@@ -103,15 +103,14 @@ func TestTheListenerProvesWhoItIsAndAsksWhoComes(t *testing.T) {
 
 // Certificates are replaced while the daemon runs, one file after the other.
 func TestACertificateThatIsReplacedIsTakenWithoutARestart(t *testing.T) {
-	a := newAuthority(t)
-	first, _, cert, key := a.issue(t, "listener", &x509.Certificate{})
+	a := authority.New(t)
+	cert, key := a.Issue(t, "listener", &x509.Certificate{})
 	s, err := AdminTLS{Cert: cert, Key: key}.Server()
 	if err != nil {
 		t.Fatal(err)
 	}
-	serial := func() string {
+	serial := func(pair *tls.Certificate, err error) string {
 		t.Helper()
-		pair, err := s.GetCertificate(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +120,13 @@ func TestACertificateThatIsReplacedIsTakenWithoutARestart(t *testing.T) {
 		}
 		return leaf.SerialNumber.String()
 	}
-	second, _, newCert, newKey := a.issue(t, "next", &x509.Certificate{})
+	inFiles := func(cert, key string) string {
+		t.Helper()
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		return serial(&pair, err)
+	}
+	newCert, newKey := a.Issue(t, "next", &x509.Certificate{})
+	first, second := inFiles(cert, key), inFiles(newCert, newKey)
 	replace := func(from, to string, at time.Time) {
 		t.Helper()
 		if err := os.Rename(from, to); err != nil {
@@ -132,17 +137,17 @@ func TestACertificateThatIsReplacedIsTakenWithoutARestart(t *testing.T) {
 		}
 	}
 	replace(newCert, cert, time.Now().Add(time.Second))
-	if got := serial(); got != first.SerialNumber.String() {
+	if got := serial(s.GetCertificate(nil)); got != first {
 		t.Error("a certificate without its key was taken")
 	}
 	replace(newKey, key, time.Now().Add(2*time.Second))
-	if got := serial(); got != second.SerialNumber.String() {
+	if got := serial(s.GetCertificate(nil)); got != second {
 		t.Error("the new certificate was not taken")
 	}
 	if err := os.Remove(cert); err != nil {
 		t.Fatal(err)
 	}
-	if got := serial(); got != second.SerialNumber.String() {
+	if got := serial(s.GetCertificate(nil)); got != second {
 		t.Error("what was read is gone with its file")
 	}
 }

@@ -1,15 +1,9 @@
 package config
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,56 +12,8 @@ import (
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/integration/authority"
 )
-
-// authority signs certificates and keeps them as PEM files.
-type authority struct {
-	dir         string
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	path        string
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{dir: t.TempDir()}
-	a.certificate, a.key, a.path, _ = a.issue(t, "ca", &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
-	return a
-}
-
-// issue signs a certificate, or the authority's own, and writes it beside its key.
-func (a *authority) issue(t *testing.T, name string, template *x509.Certificate) (certificate *x509.Certificate, key *ecdsa.PrivateKey, certPath, keyPath string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.Subject = pkix.Name{CommonName: name}
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := a.certificate, a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if certificate, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certPath, keyPath = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")
-	for path, block := range map[string]*pem.Block{certPath: {Type: "CERTIFICATE", Bytes: der}, keyPath: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certificate, key, certPath, keyPath
-}
 
 // handshake connects a client with this configuration to a server with that one, and
 // is the first error either has.
@@ -102,9 +48,9 @@ func handshake(t *testing.T, client, server *tls.Config) error {
 }
 
 func TestTLSChecksAsMuchAsItsModeSays(t *testing.T) {
-	trusted, stranger := newAuthority(t), newAuthority(t)
-	server := func(a *authority, host string) *tls.Config {
-		_, _, cert, key := a.issue(t, host, &x509.Certificate{DNSNames: []string{host}})
+	trusted, stranger := authority.New(t), authority.New(t)
+	server := func(a *authority.Authority, host string) *tls.Config {
+		cert, key := a.Issue(t, host, &x509.Certificate{DNSNames: []string{host}})
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
 			t.Fatal(err)
@@ -122,7 +68,7 @@ func TestTLSChecksAsMuchAsItsModeSays(t *testing.T) {
 		{TLSVerifyCA, "", "", unknown},
 		{TLSSkipVerify, "", "", ""},
 	} {
-		settings := TLS{Mode: test.mode, CA: trusted.path}
+		settings := TLS{Mode: test.mode, CA: trusted.Path}
 		client, err := settings.Client(SourceURL{Flavor: binlog.MySQL, User: "u", Host: "db.example", Port: 3306})
 		if err != nil {
 			t.Fatal(err)
@@ -141,14 +87,14 @@ func TestTLSChecksAsMuchAsItsModeSays(t *testing.T) {
 }
 
 func TestTLSServerNameStandsInForTheHost(t *testing.T) {
-	trusted := newAuthority(t)
-	_, _, cert, key := trusted.issue(t, "other.example", &x509.Certificate{DNSNames: []string{"other.example"}})
+	trusted := authority.New(t)
+	cert, key := trusted.Issue(t, "other.example", &x509.Certificate{DNSNames: []string{"other.example"}})
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range []SourceURL{{Host: "10.0.0.1", Port: 3306}, {Host: "localhost", Port: 3306}, {Socket: "/s"}} {
-		settings := TLS{Mode: TLSAuto, CA: trusted.path, ServerName: "other.example"}
+		settings := TLS{Mode: TLSAuto, CA: trusted.Path, ServerName: "other.example"}
 		client, err := settings.Client(u)
 		if err != nil {
 			t.Fatal(err)
@@ -160,26 +106,24 @@ func TestTLSServerNameStandsInForTheHost(t *testing.T) {
 }
 
 func TestTLSShowsTheClientCertificate(t *testing.T) {
-	trusted := newAuthority(t)
-	_, _, serverCert, serverKey := trusted.issue(t, "db.example", &x509.Certificate{DNSNames: []string{"db.example"}})
+	trusted := authority.New(t)
+	serverCert, serverKey := trusted.Issue(t, "db.example", &x509.Certificate{DNSNames: []string{"db.example"}})
 	pair, err := tls.LoadX509KeyPair(serverCert, serverKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(trusted.certificate)
-	server := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
-	_, _, cert, key := trusted.issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	server := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: trusted.Pool}
+	cert, key := trusted.Issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 
 	u := SourceURL{Host: "db.example", Port: 3306}
-	with, err := TLS{Mode: TLSVerify, CA: trusted.path, Cert: cert, Key: key}.Client(u)
+	with, err := TLS{Mode: TLSVerify, CA: trusted.Path, Cert: cert, Key: key}.Client(u)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := handshake(t, with, server); err != nil {
 		t.Error(err)
 	}
-	without, err := TLS{Mode: TLSVerify, CA: trusted.path}.Client(u)
+	without, err := TLS{Mode: TLSVerify, CA: trusted.Path}.Client(u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +157,7 @@ func TestTLSIsOffByDefaultOnlyWhereNoWireIs(t *testing.T) {
 }
 
 func TestTLSSaysWhichFileItCouldNotUse(t *testing.T) {
-	trusted := newAuthority(t)
+	trusted := authority.New(t)
 	garbage := filepath.Join(t.TempDir(), "garbage")
 	if err := os.WriteFile(garbage, []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
@@ -224,7 +168,7 @@ func TestTLSSaysWhichFileItCouldNotUse(t *testing.T) {
 	}{
 		{TLS{CA: "/nonexistent"}, "read the authorities of the source's certificates: open /nonexistent: no such file or directory"},
 		{TLS{CA: garbage}, "read the authorities of the source's certificates: " + garbage + " holds no certificate in PEM form"},
-		{TLS{Cert: trusted.path, Key: "/nonexistent"}, "read the client certificate " + trusted.path + " and its key /nonexistent: open /nonexistent: no such file or directory"},
+		{TLS{Cert: trusted.Path, Key: "/nonexistent"}, "read the client certificate " + trusted.Path + " and its key /nonexistent: open /nonexistent: no such file or directory"},
 	} {
 		test.settings.Mode = TLSVerify
 		if _, err := test.settings.Client(SourceURL{Host: "db", Port: 3306}); err == nil || err.Error() != test.want {
@@ -236,15 +180,15 @@ func TestTLSSaysWhichFileItCouldNotUse(t *testing.T) {
 // A cluster is reached in the clear unless something is said about TLS; each connection
 // verifies the host that it is made to.
 func TestTLSToCachesIsWhatWasAskedFor(t *testing.T) {
-	a := newAuthority(t)
-	_, _, cert, key := a.issue(t, "client", &x509.Certificate{})
+	a := authority.New(t)
+	cert, key := a.Issue(t, "client", &x509.Certificate{})
 	for _, test := range []struct {
 		name string
 		tls  TLS
 		mode TLSMode
 	}{
 		{"nothing said", TLS{Mode: TLSAuto}, TLSOff},
-		{"authorities", TLS{Mode: TLSAuto, CA: a.path}, TLSVerify},
+		{"authorities", TLS{Mode: TLSAuto, CA: a.Path}, TLSVerify},
 		{"a client's certificate", TLS{Mode: TLSAuto, Cert: cert, Key: key}, TLSVerify},
 		{"asked for", TLS{Mode: TLSVerify}, TLSVerify},
 		{"off", TLS{Mode: TLSOff}, TLSOff},

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/authority"
 	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
@@ -255,13 +256,13 @@ func TestPasswordThatIsWrongLaterIsSaidAndLosesNothing(t *testing.T) {
 func TestRoutersThatAreWrongAreSaidAndLoseNothing(t *testing.T) {
 	t.Parallel()
 	db := harness.MySQL(t)
-	a := newAuthority(t)
-	cert, key := a.issue(t, "cache", server(time.Now().Add(-time.Minute)))
+	a := authority.New(t)
+	cert, key := a.Issue(t, "cache", authority.Server(time.Now().Add(-time.Minute)))
 	secure := harness.AsCache(servers.Memcache(t, servers.MemcachedConfig{Cert: cert, Key: key}))
 	behind := harness.NewCache(t)
 	impostor := newImpostor(t)
 	cfg := harness.Configure(t, db.SourceURL(), "clusters:",
-		fmt.Sprintf("  - {name: secure, servers: [%s], tls: {ca: %s}}", secure.SecureAddr(), a.path),
+		fmt.Sprintf("  - {name: secure, servers: [%s], tls: {ca: %s}}", secure.SecureAddr(), a.Path),
 		cluster("strange", "routers", impostor.addr()))
 	daemon := cfg.Daemon(t)
 	s := db.Session(t)
@@ -277,7 +278,7 @@ func TestRoutersThatAreWrongAreSaidAndLoseNothing(t *testing.T) {
 	}
 	behind.MustHave(t, keys...)
 	// The one gets a certificate, the other is a cache after all.
-	a.issue(t, "cache", server(time.Now().Add(time.Hour)))
+	a.Issue(t, "cache", authority.Server(time.Now().Add(time.Hour)))
 	if err := secure.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}

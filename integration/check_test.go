@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/authority"
 	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
@@ -357,16 +358,16 @@ func TestCheckSaysHowTheSourceIsReached(t *testing.T) {
 	must(t, check(t, cfg, "--tls-mode", "verify-ca", "--tls-ca", ca), "source", "tls", "ok", "whatever its name", "")
 	must(t, check(t, cfg, "--tls-mode", "verify"), "source", "connect", "fail", "certificate", "tls")
 	// One that is out of date.
-	a := newAuthority(t)
-	right, key := a.issue(t, "server", server(time.Now().Add(time.Hour)))
-	db = harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--ssl-ca=" + a.path, "--ssl-cert=" + right, "--ssl-key=" + key}})
+	a := authority.New(t)
+	right, key := a.Issue(t, "server", authority.Server(time.Now().Add(time.Hour)))
+	db = harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--ssl-ca=" + a.Path, "--ssl-cert=" + right, "--ssl-key=" + key}})
 	cfg = harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
-	must(t, check(t, cfg, "--tls-ca", a.path), "source", "tls", "ok", "vouches for the server's name", "")
-	expired, key := a.issue(t, "expired", server(time.Now().Add(-time.Minute)))
-	db = harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--ssl-ca=" + a.path, "--ssl-cert=" + expired, "--ssl-key=" + key}})
+	must(t, check(t, cfg, "--tls-ca", a.Path), "source", "tls", "ok", "vouches for the server's name", "")
+	expired, key := a.Issue(t, "expired", authority.Server(time.Now().Add(-time.Minute)))
+	db = harness.Own(t, servers.KindMySQL, servers.Config{Args: []string{"--ssl-ca=" + a.Path, "--ssl-cert=" + expired, "--ssl-key=" + key}})
 	cfg = harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
-	must(t, check(t, cfg, "--tls-ca", a.path), "source", "connect", "fail", "certificate has expired", "a certificate that is valid now")
-	p := harness.Mcsqueal(t, "run", "--config", cfg.Path, "--tls-ca", a.path)
+	must(t, check(t, cfg, "--tls-ca", a.Path), "source", "connect", "fail", "certificate has expired", "a certificate that is valid now")
+	p := harness.Mcsqueal(t, "run", "--config", cfg.Path, "--tls-ca", a.Path)
 	p.MustEnd(t, 1, "certificate has expired")
 	if len(p.Said("connect to "+db.Addr())) != 1 {
 		t.Errorf("it does not say where: %s", p.Stderr.String())
@@ -381,7 +382,7 @@ func TestCheckSaysWhatIsWrongWithRoutersAndServers(t *testing.T) {
 	old := servers.Memcache(t, servers.MemcachedConfig{Old: true})
 	router := servers.Proxy(t, servers.ProxyConfig{Backends: []string{one.Addr()}})
 	astray := servers.Proxy(t, servers.ProxyConfig{Backends: []string{"127.0.0.1:1"}})
-	a := newAuthority(t)
+	a := authority.New(t)
 	secure := newSecureCache(t, a, "secure", time.Now().Add(time.Hour))
 	expired := newSecureCache(t, a, "expired", time.Now().Add(-time.Minute))
 	spooling, refusing := newMcrouter(t, "0"), newMcrouter(t, "1")
@@ -413,11 +414,11 @@ func TestCheckSaysWhatIsWrongWithRoutersAndServers(t *testing.T) {
 		{"mcrouter that refuses", cluster("c", "routers", refusing), "router", "asynclog", "ok", "does not spool", ""},
 		{"mcrouter that spools", cluster("c", "routers", spooling), "router", "asynclog", "fail", "mcrouter spools deletes", "--asynclog-disable"},
 		{"meta for mcrouter", with(cluster("c", "routers", refusing), "protocol: meta"), "router", "connect", "fail", "does not speak the meta protocol", "protocol: auto"},
-		{"TLS", with(cluster("c", "servers", secure.SecureAddr()), "tls: {ca: "+a.path+"}"), "server", "tls", "ok", "an authority vouches for its name", ""},
+		{"TLS", with(cluster("c", "servers", secure.SecureAddr()), "tls: {ca: "+a.Path+"}"), "server", "tls", "ok", "an authority vouches for its name", ""},
 		{"TLS with anybody", with(cluster("c", "servers", secure.SecureAddr()), "tls: {mode: skip-verify}"), "server", "tls", "warn", "it may be anybody", "tls.mode: verify"},
 		{"TLS by strangers", with(cluster("c", "servers", secure.SecureAddr()), "tls: {mode: verify-ca}"), "server", "connect", "fail", "unknown authority", "tls.ca"},
-		{"TLS under another name", with(cluster("c", "servers", secure.SecureAddr()), "tls: {ca: "+a.path+", server_name: x.example}"), "server", "connect", "fail", "x.example", "tls.server_name"},
-		{"TLS out of date", with(cluster("c", "servers", expired.SecureAddr()), "tls: {ca: "+a.path+"}"), "server", "connect", "fail", "has expired", "valid now"},
+		{"TLS under another name", with(cluster("c", "servers", secure.SecureAddr()), "tls: {ca: "+a.Path+", server_name: x.example}"), "server", "connect", "fail", "x.example", "tls.server_name"},
+		{"TLS out of date", with(cluster("c", "servers", expired.SecureAddr()), "tls: {ca: "+a.Path+"}"), "server", "connect", "fail", "has expired", "valid now"},
 		{"TLS to who does not speak it", with(cluster("c", "servers", one.Addr()), "tls: {mode: verify}"), "server", "connect", "fail", "does not look like a TLS handshake", "tls.mode: off"},
 		{"no TLS to who speaks it", cluster("c", "servers", secure.SecureAddr()), "server", "connect", "fail", "version", "tls.mode: verify"},
 		{"a file that is not there", with(cluster("c", "servers", secure.SecureAddr()), "tls: {ca: /nonexistent}"), "cluster c", "tls", "fail", "/nonexistent", "files that"},

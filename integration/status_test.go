@@ -1,15 +1,9 @@
 package integration
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/mcsqueal/mcsqueal/admin"
+	"github.com/mcsqueal/mcsqueal/integration/authority"
 	"github.com/mcsqueal/mcsqueal/integration/browser"
 	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
@@ -202,30 +197,7 @@ func certificate(t *testing.T) (cert, key string) {
 
 func certificateUntil(t *testing.T, end time.Time) (cert, key string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mcsqueal"}, DNSNames: []string{"mcsqueal.example"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: end, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
+	return authority.SelfSigned(t, "mcsqueal", &x509.Certificate{DNSNames: []string{"mcsqueal.example"}, NotAfter: end})
 }
 
 // With TLS and a token, who has the daemon's configuration is told, and nobody else; and

@@ -2,59 +2,24 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/cache"
 	"github.com/mcsqueal/mcsqueal/cache/server"
+	"github.com/mcsqueal/mcsqueal/integration/authority"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
-
-// certificate writes a certificate and its key into one file.
-func certificate(t *testing.T) (file string, pool *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	file = filepath.Join(t.TempDir(), "certificate.pem")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AppendCertsFromPEM(text)
-	return file, pool
-}
 
 // encrypted runs a cache server in this process, which speaks TLS only, and returns where
 // to reach it in the clear.
 func encrypted(t *testing.T) (addr string) {
 	t.Helper()
-	file, pool := certificate(t)
+	a := authority.New(t)
+	file := a.InOne(t, "mccache", authority.Server(time.Time{}))
 	store, err := cache.New(cache.Config{Memory: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +44,7 @@ func encrypted(t *testing.T) (addr string) {
 		}
 	})
 	dial := func() (net.Conn, error) {
-		return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp4", srv.Addrs()[0].String(), &tls.Config{RootCAs: pool})
+		return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp4", srv.Addrs()[0].String(), &tls.Config{RootCAs: a.Pool})
 	}
 	return liar(t, dial, func(said []byte) []byte { return said })
 }
