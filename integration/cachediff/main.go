@@ -21,6 +21,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	var o options
 	flags := flag.NewFlagSet("cachediff", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	seconds := flags.String("seconds", or(getenv("DIFF_SECONDS"), "300"), "how long, in `seconds` (DIFF_SECONDS)")
+	seconds := flags.String("seconds", cmp.Or(getenv("DIFF_SECONDS"), "300"), "how long, in `seconds` (DIFF_SECONDS)")
 	seed := flags.String("seed", getenv("SEED"), "the `number` of the first program (SEED); without it, another one each time")
 	only := flags.String("profile", "", "only programs of this `profile`: mixed, meta, bulk, timed or \"timed meta\"")
 	flags.StringVar(&o.subject, "subject", "", "compare this `program`, or memcached, or old (memcached 1.6.18), instead of the mccache of this checkout")
@@ -160,11 +161,4 @@ func unexpected(args []string) error {
 		return nil
 	}
 	return fmt.Errorf("it takes no arguments, found %q", args)
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -24,6 +24,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -87,9 +88,9 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 	o := options{progress: stderr}
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	seconds := flags.String("seconds", or(getenv("TORTURE_SECONDS"), "300"), "how long, in `seconds` (TORTURE_SECONDS)")
+	seconds := flags.String("seconds", cmp.Or(getenv("TORTURE_SECONDS"), "300"), "how long, in `seconds` (TORTURE_SECONDS)")
 	seed := flags.String("seed", getenv("TORTURE_SEED"), "what happens and when follows from this `number` (TORTURE_SEED); without it, another one each time")
-	flavor := flags.String("flavor", or(getenv("TORTURE_FLAVOR"), "mysql"), "the source: mysql or mariadb (TORTURE_FLAVOR)")
+	flavor := flags.String("flavor", cmp.Or(getenv("TORTURE_FLAVOR"), "mysql"), "the source: mysql or mariadb (TORTURE_FLAVOR)")
 	flags.DurationVar(&o.patience, "patience", patience, "how long after a storm every key may take to be gone")
 	flags.StringVar(&o.program, "mcsqueal", "", "torture this `program` instead of what this checkout builds")
 	flags.BoolVar(&o.race, "race", false, "build mcsqueal with the race detector")
@@ -155,11 +156,4 @@ func unexpected(args []string) error {
 		return nil
 	}
 	return fmt.Errorf("it takes no arguments, found %q", args)
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
