@@ -2,6 +2,8 @@ package main
 
 import (
 	"strconv"
+
+	"github.com/mcsqueal/mcsqueal/release"
 )
 
 // allFlags are memcached's, and behind them our own. The order is that of --help.
@@ -38,7 +40,7 @@ func allFlags() []flag {
 		}},
 		{'h', "help", argNone, "print this", func(s *settings, _ string) error { s.answered = helpText(); return nil }},
 		{'i', "license", argNone, "print the licence", func(s *settings, _ string) error { s.answered = licenseText; return nil }},
-		{'V', "version", argNone, "print the version", func(s *settings, _ string) error { s.answered = versionText(); return nil }},
+		{'V', "version", argNone, "print the version", func(s *settings, _ string) error { s.answered = release.Line("mccache"); return nil }},
 		{'P', "pidfile", argRequired, "FILE|write the process's number there", func(s *settings, arg string) error { s.pidFile = arg; return nil }},
 		{'f', "slab-growth-factor", argRequired, "NUM|without effect: sizes of chunks are chosen", idleFlag("-f", "growth_factor", func(arg string) (string, error) {
 			f, err := strconv.ParseFloat(arg, 64)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/cache"
 	"github.com/mcsqueal/mcsqueal/cache/server"
+	"github.com/mcsqueal/mcsqueal/release"
 )
 
 // Exit statuses; those above 1 are of sysexits.h, as memcached's.
@@ -174,7 +175,7 @@ func serve(ctx context.Context, s *settings, env environment, logger *slog.Logge
 	for _, a := range srv.Addrs() {
 		addrs = append(addrs, a.Network()+"://"+a.String())
 	}
-	logger.Info("serving", "listen", strings.Join(addrs, " "), "memory", store.Stats().Limit, "version", buildVersion())
+	logger.Info("serving", "listen", strings.Join(addrs, " "), "memory", store.Stats().Limit, "version", release.Version())
 	report.ready()
 	manager := startService(ctx, env, logger)
 	stopped := make(chan struct{})

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/mcsqueal/mcsqueal/release"
 )
 
 // newManualCommand is for whoever packages mcsqueal: deploy/release calls it.
@@ -26,7 +28,7 @@ func newManualCommand() *cobra.Command {
 					return fmt.Errorf("make a folder for the manual: %w", err)
 				}
 			}
-			header := &doc.GenManHeader{Title: "MCSQUEAL", Section: "1", Source: "mcsqueal " + buildVersion(), Manual: "mcsqueal"}
+			header := &doc.GenManHeader{Title: "MCSQUEAL", Section: "1", Source: "mcsqueal " + release.Version(), Manual: "mcsqueal"}
 			if err := doc.GenManTree(root, header, filepath.Join(args[0], "man")); err != nil {
 				return fmt.Errorf("write the manual pages: %w", err)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 	"github.com/mcsqueal/mcsqueal/pipeline"
+	"github.com/mcsqueal/mcsqueal/release"
 	"github.com/mcsqueal/mcsqueal/sink/memcache"
 )
 
@@ -26,7 +27,7 @@ func newDaemonMetrics(r prometheus.Registerer) daemonMetrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: "mcsqueal", Name: "build_info", Help: "Always 1; its labels say which version runs.",
-			ConstLabels: prometheus.Labels{"version": buildVersion(), "go": runtime.Version()},
+			ConstLabels: prometheus.Labels{"version": release.Version(), "go": runtime.Version()},
 		}, func() float64 { return 1 }),
 	)
 	return daemonMetrics{

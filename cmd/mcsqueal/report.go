@@ -12,6 +12,7 @@ import (
 	"github.com/mcsqueal/mcsqueal/extract"
 	"github.com/mcsqueal/mcsqueal/histogram"
 	"github.com/mcsqueal/mcsqueal/pipeline"
+	"github.com/mcsqueal/mcsqueal/release"
 	"github.com/mcsqueal/mcsqueal/sink/memcache"
 )
 
@@ -45,7 +46,7 @@ func (d *daemon) status() admin.Status {
 	r := d.now().report
 	p, totals := r.pipeline.Status(), r.read.Totals()
 	s := admin.Status{
-		Now: time.Now(), Version: "mcsqueal " + buildVersion(), Started: d.started,
+		Now: time.Now(), Version: "mcsqueal " + release.Version(), Started: d.started,
 		Read: admin.Read{
 			Transactions: totals.Transactions, Keys: totals.Keys, RowsWithoutText: totals.RowsWithoutText,
 			CommitToRead: delayOf(r.late.SinceCommit), ReadToVisible: delayOf(r.late.SinceRead),

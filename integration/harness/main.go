@@ -18,7 +18,7 @@ import (
 const Version = "v0.0.0-test"
 
 // binary is the command, with the race detector if the tests have it.
-var binary = build.Once{Name: "mcsqueal", Flags: append(build.AsTested(), "-ldflags", "-X main.version="+Version)}
+var binary = build.Once{Name: "mcsqueal", Flags: append(build.AsTested(), "-ldflags", "-X github.com/mcsqueal/mcsqueal/release.version="+Version)}
 
 // Binary is the path of the command, which is built for the first that asks.
 func Binary(t *testing.T) string {
