@@ -8,30 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// listen answers every connection with what serve does, until the test ends.
-func listen(t *testing.T, serve func(net.Conn)) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				serve(conn)
-			}()
-		}
-	}()
-	return l.Addr().String()
-}
+	"github.com/mcsqueal/mcsqueal/integration/peer"
+)
 
 // silent reads, and says nothing.
 func silent(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
@@ -48,7 +27,7 @@ func TestAPortThatIsNoServersIsSaid(t *testing.T) {
 		"of many words": {func(c net.Conn) { _, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 400 ", 1000)) }, `is no MySQL or MariaDB server: it said "HTTP/1.1`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			address := listen(t, c.serve)
+			address := peer.Listen(t, c.serve)
 			_, err := Connect(t.Context(), ServerConfig{Address: address, User: "mcsqueal", Timeout: 300 * time.Millisecond})
 			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), address) {
 				t.Errorf("got %v, want %q", err, c.says)
@@ -58,7 +37,7 @@ func TestAPortThatIsNoServersIsSaid(t *testing.T) {
 	t.Run("not waited for", func(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer stop()
-		_, err := Connect(ctx, ServerConfig{Address: listen(t, silent), User: "mcsqueal"})
+		_, err := Connect(ctx, ServerConfig{Address: peer.Listen(t, silent), User: "mcsqueal"})
 		if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "says nothing") {
 			t.Errorf("got %v, want the context's end alone", err)
 		}

@@ -19,12 +19,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/mcconn"
 	"github.com/mcsqueal/mcsqueal/mcproto"
 )
 
 func TestEachAnswerIsItsCommands(t *testing.T) {
-	c := dial(t, mcconn.Config{Address: peer(t, greetedMeta(says(
+	c := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(says(
 		"HD\r\n", "NF\r\n", "SERVER_ERROR backend failure\r\n", "DELETED\r\n", // as router and servers may disagree
 		"CLIENT_ERROR bad command line format\r\n", "NOT_FOUND\r\n",
 		"NF\r\n", "SERVER_ERROR out of memory\r\n",
@@ -51,7 +52,7 @@ func TestEachAnswerIsItsCommands(t *testing.T) {
 }
 
 func TestASentBatchForgetsItsLastResults(t *testing.T) {
-	c := dial(t, mcconn.Config{Address: peer(t, greetedMeta(says("SERVER_ERROR no\r\n", "HD\r\n", "NF\r\n", "NF\r\n")))})
+	c := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(says("SERVER_ERROR no\r\n", "HD\r\n", "NF\r\n", "NF\r\n")))})
 	b := deletes(2)
 	send(t, c, b)
 	if receive(t, c) != b || len(b.Refused) != 1 || b.Deleted != 1 {
@@ -64,7 +65,7 @@ func TestASentBatchForgetsItsLastResults(t *testing.T) {
 }
 
 func TestALongReasonIsCut(t *testing.T) {
-	c := dial(t, mcconn.Config{Address: peer(t, greetedMeta(says("SERVER_ERROR "+strings.Repeat("x", 2000)+"\r\n")))})
+	c := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(says("SERVER_ERROR "+strings.Repeat("x", 2000)+"\r\n")))})
 	send(t, c, deletes(1))
 	if b := receive(t, c); len(b.Refused) != 1 || b.Refused[0].Message != strings.Repeat("x", 256) {
 		t.Errorf("%+v", b.Refused)
@@ -158,7 +159,7 @@ func greetedPieces(conn net.Conn, batches []*mcconn.Batch, stream []byte, cuts [
 
 func TestSendWaitsForRoomInTheWindow(t *testing.T) {
 	allow := make(chan struct{})
-	c := dial(t, mcconn.Config{Window: 2, Address: peer(t, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
+	c := dial(t, mcconn.Config{Window: 2, Address: peer.Listen(t, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
 		for range allow {
 			commands.Scan()
 			fmt.Fprint(conn, "NF\r\n")
@@ -198,7 +199,7 @@ func TestSendWaitsForRoomInTheWindow(t *testing.T) {
 }
 
 func TestCloseWakesEverybodyAndIsFinal(t *testing.T) {
-	c := dial(t, mcconn.Config{Window: 1, Address: peer(t, greetedMeta(says()))})
+	c := dial(t, mcconn.Config{Window: 1, Address: peer.Listen(t, greetedMeta(says()))})
 	b := deletes(1)
 	send(t, c, b)
 	ended := make(chan error, 2)
@@ -226,7 +227,7 @@ func TestCloseWakesEverybodyAndIsFinal(t *testing.T) {
 }
 
 func TestSendRefusesABatchThatIsNone(t *testing.T) {
-	c := dial(t, mcconn.Config{Address: peer(t, greetedMeta(says("NF\r\n")))})
+	c := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(says("NF\r\n")))})
 	for _, b := range []*mcconn.Batch{{}, {N: 1}, {Wire: []byte("md k\r\n")}, {Wire: []byte("md k\r\n"), N: -1}} {
 		if err := c.Send(t.Context(), b); err == nil {
 			t.Errorf("sent %d commands in %d bytes", b.N, len(b.Wire))
@@ -241,7 +242,7 @@ func TestSendRefusesABatchThatIsNone(t *testing.T) {
 func TestEveryBatchComesBackOnce(t *testing.T) {
 	for range 50 {
 		answers := rand.N(2000)
-		address := peer(t, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
+		address := peer.Listen(t, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
 			for range answers {
 				commands.Scan()
 				io.WriteString(conn, "NF\r\n")
@@ -284,7 +285,7 @@ func TestEveryBatchComesBackOnce(t *testing.T) {
 }
 
 func TestSendingAndReceivingDoNotAllocate(t *testing.T) {
-	c := dial(t, mcconn.Config{Address: peer(t, greetedMeta(notFound))})
+	c := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(notFound))})
 	b := deletes(100)
 	round := func() {
 		if err := c.Send(t.Context(), b); err != nil {
@@ -298,7 +299,7 @@ func TestSendingAndReceivingDoNotAllocate(t *testing.T) {
 	if allocs := testing.AllocsPerRun(200, round); allocs != 0 {
 		t.Errorf("%v allocations a batch", allocs)
 	}
-	refusing := dial(t, mcconn.Config{Address: peer(t, greetedMeta(always("SERVER_ERROR backend failure\r\n")))})
+	refusing := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(always("SERVER_ERROR backend failure\r\n")))})
 	if allocs := testing.AllocsPerRun(200, func() {
 		if err := refusing.Send(t.Context(), b); err != nil {
 			t.Fatal(err)

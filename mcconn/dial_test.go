@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/mcconn"
 )
 
@@ -48,7 +49,7 @@ func TestDialFindsOutWhatThePeerSpeaks(t *testing.T) {
 		{"old meta", textOnly("EN\r\n", false), mcconn.Text},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := dial(t, mcconn.Config{Address: peer(t, test.serve)})
+			c := dial(t, mcconn.Config{Address: peer.Listen(t, test.serve)})
 			if c.Protocol() != test.protocol || c.Version() != "1.6.fake" {
 				t.Errorf("found %v, version %q", c.Protocol(), c.Version())
 			}
@@ -59,7 +60,7 @@ func TestDialFindsOutWhatThePeerSpeaks(t *testing.T) {
 }
 
 func TestTextIsNotAskedForMeta(t *testing.T) {
-	c := dial(t, mcconn.Config{Protocol: mcconn.Text, Address: peer(t, greeted(func(conn net.Conn, commands *bufio.Scanner) {
+	c := dial(t, mcconn.Config{Protocol: mcconn.Text, Address: peer.Listen(t, greeted(func(conn net.Conn, commands *bufio.Scanner) {
 		commands.Scan()
 		if commands.Text() == "delete k" {
 			fmt.Fprint(conn, "DELETED\r\n")
@@ -99,7 +100,7 @@ func TestDialRefusesAPeerThatIsNoCacheForUs(t *testing.T) {
 		{"meta, hangs up", mcconn.Meta, greeted(func(_ net.Conn, commands *bufio.Scanner) { commands.Scan() }), io.EOF, "mn: EOF; the peer does not speak the meta protocol: set protocol to text or auto"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			address := peer(t, test.serve)
+			address := peer.Listen(t, test.serve)
 			c, err := mcconn.Dial(t.Context(), mcconn.Config{Address: address, Protocol: test.protocol})
 			if c != nil || err == nil || !strings.HasPrefix(err.Error(), address+": "+test.says) || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("got %v, %v", c, err)
@@ -109,8 +110,8 @@ func TestDialRefusesAPeerThatIsNoCacheForUs(t *testing.T) {
 }
 
 func TestDialIsBounded(t *testing.T) {
-	silent := peer(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
-	silentAboutMeta := peer(t, greeted(says()))
+	silent := peer.Listen(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
+	silentAboutMeta := peer.Listen(t, greeted(says()))
 	for name, test := range map[string]struct {
 		address string
 		says    string
@@ -141,7 +142,7 @@ func TestDialIsBounded(t *testing.T) {
 }
 
 func TestDialSaysWhereOnceOnly(t *testing.T) {
-	address := peer(t, func(net.Conn) {})
+	address := peer.Listen(t, func(net.Conn) {})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +170,7 @@ func TestDialConnectsByUnixSocketAndIPv6(t *testing.T) {
 			if err != nil {
 				t.Skipf("this machine has no %s: %v", network, err)
 			}
-			c := dial(t, mcconn.Config{Address: serveOn(t, listener, greetedMeta(says("HD\r\n")))})
+			c := dial(t, mcconn.Config{Address: peer.On(t, listener, greetedMeta(says("HD\r\n")))})
 			send(t, c, deletes(1))
 			if b := receive(t, c); b.Deleted != 1 {
 				t.Error(results(b))
@@ -185,7 +186,7 @@ func TestTLSVerifiesThePeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := serveOn(t, listener, greetedMeta(notFound))
+	address := peer.On(t, listener, greetedMeta(notFound))
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 
@@ -215,7 +216,7 @@ func TestTLSWithoutAGoodbyeIsHangingUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := serveOn(t, listener, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
+	address := peer.On(t, listener, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
 		commands.Scan()
 		conn.(*tls.Conn).NetConn().Close()
 	}))
@@ -234,7 +235,7 @@ func TestTLSOutlivesItsDeadlines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := serveOn(t, listener, greetedMeta(notFound))
+	address := peer.On(t, listener, greetedMeta(notFound))
 	var expired atomic.Int32
 	three := make(chan struct{})
 	c := dial(t, mcconn.Config{

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/mcconn"
 	"github.com/mcsqueal/mcsqueal/mcproto"
 )
@@ -39,7 +40,7 @@ func TestWhatIsNoAnswerEndsTheConnection(t *testing.T) {
 		{"cut before any", "", true, io.EOF, "the peer hung up (awaiting answer 1 of 3)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := dial(t, mcconn.Config{Address: peer(t, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
+			c := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
 				for range 3 {
 					commands.Scan()
 				}
@@ -68,7 +69,7 @@ func TestWhatIsNoAnswerEndsTheConnection(t *testing.T) {
 }
 
 func TestAnAnswerTooManyEndsTheConnection(t *testing.T) {
-	c := dial(t, mcconn.Config{Address: peer(t, greetedMeta(says("NF\r\nNF\r\n")))})
+	c := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(says("NF\r\nNF\r\n")))})
 	send(t, c, deletes(1))
 	receive(t, c)
 	if _, err := c.Receive(); !errors.Is(err, mcconn.ErrUnexpected) || !strings.Contains(err.Error(), `no command awaits an answer: expected nothing, got "NF"`) {
@@ -77,14 +78,14 @@ func TestAnAnswerTooManyEndsTheConnection(t *testing.T) {
 }
 
 func TestAPeerThatSpeaksOrHangsUpUnaskedIsNoticedWhileIdle(t *testing.T) {
-	speaking := dial(t, mcconn.Config{Address: peer(t, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
+	speaking := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(func(conn net.Conn, commands *bufio.Scanner) {
 		fmt.Fprint(conn, "NF") // no whole line is needed
 		commands.Scan()
 	}))})
 	if _, err := speaking.Receive(); !errors.Is(err, mcconn.ErrUnexpected) || !strings.Contains(err.Error(), `expected nothing, got "NF"`) {
 		t.Errorf("speaking: %v", err)
 	}
-	leaving := dial(t, mcconn.Config{Address: peer(t, greetedMeta(func(net.Conn, *bufio.Scanner) {}))})
+	leaving := dial(t, mcconn.Config{Address: peer.Listen(t, greetedMeta(func(net.Conn, *bufio.Scanner) {}))})
 	if _, err := leaving.Receive(); !errors.Is(err, io.EOF) || strings.Contains(err.Error(), "awaiting") {
 		t.Errorf("leaving: %v", err)
 	}

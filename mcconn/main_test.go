@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,51 +14,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// peer is a listener on loopback whose connections are served by serve, until it
-// returns or the test ends. It is for what no real server can be brought to do.
-func peer(t testing.TB, serve func(net.Conn)) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveOn(t, listener, serve)
-}
-
-func serveOn(t testing.TB, listener net.Listener, serve func(net.Conn)) (address string) {
-	t.Helper()
-	var (
-		mu    sync.Mutex
-		conns []net.Conn // guarded by mu
-		wg    sync.WaitGroup
-	)
-	wg.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns = append(conns, conn)
-			mu.Unlock()
-			wg.Go(func() {
-				defer conn.Close()
-				serve(conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		mu.Lock()
-		for _, conn := range conns {
-			conn.Close()
-		}
-		mu.Unlock()
-		wg.Wait()
-	})
-	return listener.Addr().String()
-}
 
 // greeted answers Dial's questions as a cache that speaks both protocols, then
 // goes on with serve.

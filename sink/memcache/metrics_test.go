@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/mcconn"
 )
 
@@ -19,7 +20,7 @@ func TestEachDeleteIsCountedWithHowLateItWas(t *testing.T) {
 		t.Run(fmt.Sprintf("second %v", second), func(t *testing.T) {
 			r := &refuser{taken: make(chan string, 10)}
 			r.refuses.Store(1)
-			s := New(Config{Cluster: "east", Targets: []string{r.listen(t)}, Protocol: mcconn.Text, Second: second})
+			s := New(Config{Cluster: "east", Targets: []string{peer.Listen(t, r.serve)}, Protocol: mcconn.Text, Second: second})
 			log := batcher.NewLog(batcher.Config{})
 			cursor, err := log.NewCursor(binlog.Position{})
 			if err != nil {

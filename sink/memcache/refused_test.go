@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/mcconn"
 )
 
@@ -22,28 +23,8 @@ type refuser struct {
 	taken   chan string  // keys
 }
 
-// listen serves until the test ends.
-func (r *refuser) listen(t *testing.T) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go r.serve(conn)
-		}
-	}()
-	return l.Addr().String()
-}
-
+// serve answers until the connection ends.
 func (r *refuser) serve(conn net.Conn) {
-	defer func() { _ = conn.Close() }()
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		verb, key, _ := strings.Cut(lines.Text(), " ")
 		answer := "VERSION 1.6.0"
@@ -68,7 +49,7 @@ func TestRefusedKeyIsTriedAgainOnAnIdleSource(t *testing.T) {
 		t.Run(fmt.Sprintf("refused_max %d", refusedMax), func(t *testing.T) {
 			r := &refuser{taken: make(chan string, 10)}
 			r.refuses.Store(3)
-			s := New(Config{Targets: []string{r.listen(t)}, Protocol: mcconn.Text, RefusedMax: refusedMax})
+			s := New(Config{Targets: []string{peer.Listen(t, r.serve)}, Protocol: mcconn.Text, RefusedMax: refusedMax})
 			log := batcher.NewLog(batcher.Config{})
 			log.SetVisible(batcher.AllVisible)
 			cursor, err := log.NewCursor(binlog.Position{})

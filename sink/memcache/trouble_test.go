@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/batcher"
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/mcconn"
 )
 
@@ -70,7 +71,7 @@ func TestWhatIsForgottenIsKnownToBe(t *testing.T) {
 
 func TestTheStateSaysWhatIsConnectedAndWhatWentWrong(t *testing.T) {
 	r := &refuser{taken: make(chan string, 10)}
-	address := r.listen(t)
+	address := peer.Listen(t, r.serve)
 	s := New(Config{Cluster: "east", Targets: []string{"127.0.0.1:1", address}, Protocol: mcconn.Text})
 	if got := s.State(); got.Kind != "router" || got.Address != "127.0.0.1:1" || !got.Connected.IsZero() || got.Err != nil {
 		t.Errorf("before it begins: %+v", got)
