@@ -14,10 +14,16 @@ import (
 
 func ready() error { return nil }
 
-// request asks with headers, and gives the whole answer.
+// request is send for what is usual.
 func request(t *testing.T, url string, headers ...string) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	return send(t, http.MethodGet, url, headers...)
+}
+
+// send sends a request with headers, and gives the whole answer.
+func send(t *testing.T, method, url string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

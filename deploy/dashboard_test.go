@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/process"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 	"github.com/mcsqueal/mcsqueal/integration/tools"
@@ -79,8 +79,8 @@ scrape_configs: [{job_name: mcsqueal, static_configs: [{targets: [%q]}]}]
 	need(t, "Prometheus", err)
 	start(t, cmd)
 	p := &prometheus{url: "http://" + address}
-	await(t, "Prometheus is ready", func() bool {
-		_, status, err := ask(t, p.url+"/-/ready")
+	harness.Await(t, "Prometheus is ready", func() bool {
+		status, _, err := harness.Get(t, p.url+"/-/ready")
 		return err == nil && status == http.StatusOK
 	})
 	return p
@@ -102,10 +102,7 @@ type result struct {
 
 func (p *prometheus) api(t *testing.T, path string) result {
 	t.Helper()
-	body, _, err := ask(t, p.url+"/api/v1/"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, body := harness.MustGet(t, p.url+"/api/v1/"+path)
 	var r result
 	if err := json.Unmarshal([]byte(body), &r); err != nil {
 		t.Fatalf("%s: %v in %q", path, err, body)
@@ -142,7 +139,7 @@ func TestTheDashboardShowsADaemonAtWork(t *testing.T) {
 		return r.Status == "success" && len(r.Data.Result) == 1
 	}
 	i := 0
-	await(t, "Prometheus sees deletes", func() bool {
+	harness.Await(t, "Prometheus sees deletes", func() bool {
 		i++
 		exec(fmt.Sprintf("UPDATE /* mc: user:1 user:%d */ shop.users SET n = n + 1", i))
 		exec("UPDATE shop.users SET n = n + 1")
@@ -195,8 +192,8 @@ admin: {listen: %q}
 	cmd := exec.Command(built.path(t, "mcsqueal"), "run", "--config", path)
 	cmd.Env = []string{"MCSQUEAL_PASSWORD=" + password}
 	start(t, cmd)
-	await(t, "the daemon is ready", func() bool {
-		_, status, err := ask(t, "http://"+listen+"/readyz")
+	harness.Await(t, "the daemon is ready", func() bool {
+		status, _, err := harness.Get(t, "http://"+listen+"/readyz")
 		return err == nil && status == http.StatusOK
 	})
 }
@@ -234,7 +231,7 @@ func start(t *testing.T, cmd *exec.Cmd) {
 		}
 		select {
 		case <-p.Done():
-		case <-time.After(patience):
+		case <-time.After(harness.Patience):
 			if err := p.Kill(); err != nil {
 				t.Error(err)
 			}
@@ -255,37 +252,4 @@ func free(t *testing.T) string {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().String()
-}
-
-// ask asks a server on this machine.
-func ask(t *testing.T, address string) (body string, status int, err error) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Close = true
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", 0, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
-	return string(text), answer.StatusCode, err
-}
-
-// await waits until a condition holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not within %v: %s", patience, what)
-		case <-tick.C:
-		}
-	}
 }

@@ -13,13 +13,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
-
-// patience is how long what must come to pass may take on a busy machine.
-const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	status := m.Run()

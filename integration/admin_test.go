@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -20,21 +19,7 @@ func get(t *testing.T, p *harness.Process, path string) (status int, body string
 	p.Says(t, serving)
 	_, address, _ := strings.Cut(p.Said(serving)[0], serving)
 	address, _, _ = strings.Cut(address, " ")
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Close = true
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(text)
+	return harness.MustGet(t, "http://"+address+path)
 }
 
 // metric is the value of one, with its labels as Prometheus's text format has them.

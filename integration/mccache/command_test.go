@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -334,34 +333,15 @@ func TestServesMetrics(t *testing.T) {
 	addr, metrics := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
 	background(t, exec.CommandContext(t.Context(), plain.path(t), append(asRoot(), "-l", addr, "--metrics", metrics)...))
 	answers(t, "tcp", addr)
-	text := get(t, "http://"+metrics+"/metrics")
+	_, text := harness.MustGet(t, "http://"+metrics+"/metrics")
 	for _, want := range []string{"\nmccache_connections ", "\nmccache_connections_accepted_total ", "\nprocess_resident_memory_bytes "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in:\n%s", want, text)
 		}
 	}
-	if text := get(t, "http://"+metrics+"/healthz"); text != "ok\n" {
+	if _, text := harness.MustGet(t, "http://"+metrics+"/healthz"); text != "ok\n" {
 		t.Errorf("/healthz says %q", text)
 	}
-}
-
-func get(t *testing.T, url string) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(response.Body); err != nil {
-		t.Fatal(err)
-	}
-	return text.String()
 }
 
 // TestRunsAsDebianRunsMemcached takes the configuration and the scripts from Debian's

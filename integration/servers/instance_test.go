@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -212,7 +213,7 @@ func TestServersDieWithTheProcessThatStartedThem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "process "+p+" is gone", func() bool { return !alive(pid) })
+		harness.Await(t, "process "+p+" is gone", func() bool { return !alive(pid) })
 	}
 	// Its folders are swept away by whoever starts the next server.
 	t.Setenv("TMPDIR", scratch)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
 	"go.uber.org/goleak"
@@ -89,19 +88,4 @@ func threadStates(t *testing.T, pid int) (states []string) {
 		states = append(states, rest[:1])
 	}
 	return states
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not within 10 s: %s", what)
-		case <-tick.C:
-		}
-	}
 }
