@@ -76,6 +76,49 @@ func (c *ServerConfig) explainLogin(err error) error {
 		"the account's password in MCSQUEAL_PASSWORD or password_file; or, if there is no such account: CREATE USER %s IDENTIFIED BY '…'; %s", account, grant(account))}
 }
 
+// Codes by which servers refuse connections for other reasons than the password.
+const (
+	errTooManyConnections = 1040
+	errHostBlocked        = 1129
+	errHostNotPrivileged  = 1130
+	errUserLimit          = 1226
+	errPasswordExpired    = 1862
+	errOfflineMode        = 3032
+	errAccountLocked      = 3118
+	errInsecureTransport  = 3159
+	errAccountLockedMaria = 4151
+)
+
+// MendConnection is what may mend a server's refusal of a connection, where the refusal is
+// in err, and no *SetupError that has its own; otherwise it is empty. Some of them pass by
+// themselves, so that a daemon waits.
+func MendConnection(err error, user string) string {
+	var my *mysql.MyError
+	if !errors.As(err, &my) {
+		return ""
+	}
+	account := quoteString(user) + "@'…'"
+	switch my.Code {
+	case errTooManyConnections:
+		return "SET GLOBAL max_connections = …: more than there are now; or fewer clients"
+	case errUserLimit:
+		return "ALTER USER " + account + " WITH MAX_USER_CONNECTIONS 20: a daemon has a handful, and more while clusters catch up"
+	case errHostBlocked:
+		return "FLUSH HOSTS, or on MySQL: TRUNCATE TABLE performance_schema.host_cache; what failed so often is in the server's log"
+	case errHostNotPrivileged:
+		return "CREATE USER " + account + " IDENTIFIED BY '…'; " + grant(account) + ", where … is this machine, or %"
+	case errPasswordExpired:
+		return "ALTER USER " + account + " IDENTIFIED BY '…' PASSWORD EXPIRE NEVER, and that password in MCSQUEAL_PASSWORD or password_file"
+	case errOfflineMode:
+		return "SET GLOBAL offline_mode = OFF"
+	case errAccountLocked, errAccountLockedMaria:
+		return "ALTER USER " + account + " ACCOUNT UNLOCK"
+	case errInsecureTransport:
+		return "source.tls.mode: verify, with ca: the file of the server's authority"
+	}
+	return ""
+}
+
 // account is who the server takes this connection for, as it stands in a GRANT: that
 // need not be the user with any host.
 func (s *Server) account(ctx context.Context) string {

@@ -270,6 +270,48 @@ func TestCheckNamesTheGrantsThatAreMissing(t *testing.T) {
 	})
 }
 
+// A server may refuse a connection for other reasons than the password, each with a mend of
+// its own; where that is a statement, it is done, and mends it.
+func TestCheckSaysWhyTheServerTakesNoConnection(t *testing.T) {
+	t.Parallel()
+	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
+		root := db.DB()
+		exec := func(statement string) {
+			t.Helper()
+			if _, err := root.ExecContext(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", harness.NewCache(t).Addr()))
+		const account = "'mcsqueal'@'%'"
+		for _, c := range []struct {
+			name, spoil, check, says, mend string
+			mysql                          bool   // on MySQL only
+			instead                        string // what is done, where the mend is no statement
+		}{
+			{name: "expired", spoil: "ALTER USER " + account + " PASSWORD EXPIRE", check: "connect", says: "password has expired", mend: "ALTER USER 'mcsqueal'@'…' IDENTIFIED BY '…' PASSWORD EXPIRE NEVER", mysql: true},
+			{name: "locked", spoil: "ALTER USER " + account + " ACCOUNT LOCK", check: "connect", says: "locked", mend: "ALTER USER 'mcsqueal'@'…' ACCOUNT UNLOCK"},
+			{name: "not encrypted", spoil: "SET GLOBAL require_secure_transport = ON", check: "connect", says: "insecure transport", mend: "source.tls.mode: verify", instead: "SET GLOBAL require_secure_transport = OFF", mysql: true},
+			{name: "one connection", spoil: "ALTER USER " + account + " WITH MAX_USER_CONNECTIONS 1", check: "privileges", says: "max_user_connections", mend: "ALTER USER 'mcsqueal'@'…' WITH MAX_USER_CONNECTIONS 20"},
+			{name: "offline", spoil: "SET GLOBAL offline_mode = ON", check: "connect", says: "offline mode", mend: "SET GLOBAL offline_mode = OFF", mysql: true},
+		} {
+			if c.mysql && !db.IsMySQL() {
+				continue
+			}
+			exec(c.spoil)
+			mend := must(t, check(t, cfg), "source", c.check, "fail", c.says, c.mend).Mend
+			mend, _, _ = strings.Cut(mend, ":")
+			mend, _, _ = strings.Cut(mend, ", and ")
+			mend = strings.Replace(strings.Replace(mend, "@'…'", "@'%'", 1), "'…'", "'"+harness.Password+"'", 1)
+			if c.instead != "" {
+				mend = c.instead
+			}
+			exec(mend)
+			must(t, check(t, cfg), "source", "privileges", "ok", "may read the log", "")
+		}
+	})
+}
+
 func TestCheckSaysWhatIsWrongWithTheLogAndThePositionsInIt(t *testing.T) {
 	t.Parallel()
 	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {

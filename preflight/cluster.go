@@ -119,7 +119,7 @@ func mendReach(err error, prefix, otherwise string) string {
 	switch text := err.Error(); {
 	case strings.Contains(text, "set protocol to"):
 		return "protocol: auto"
-	case strings.Contains(text, "has expired"):
+	case strings.Contains(text, "certificate has expired"):
 		return "a certificate that is valid now, on the other side; or the right time, on this"
 	case strings.Contains(text, "unknown authority"):
 		return prefix + "tls.ca: the file of the authority that signed the other side's certificate"

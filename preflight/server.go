@@ -38,6 +38,9 @@ func (s *serverCheck) run(ctx context.Context) {
 	if err != nil {
 		says, mend := split(err)
 		if mend == "" {
+			mend = binlog.MendConnection(err, s.server.User)
+		}
+		if mend == "" {
 			mend = mendReach(err, "source.", "start it, let this machine in, or mend source.url")
 		}
 		s.fail("connect", mend, "%s", says)
@@ -367,6 +370,9 @@ func (s *serverCheck) dump(ctx context.Context) {
 	at, err := s.live().Resolve(ctx, binlog.Point{Kind: binlog.PointOldest})
 	if err != nil {
 		says, mend := split(err)
+		if mend == "" {
+			mend = binlog.MendConnection(err, s.server.User)
+		}
 		s.fail("privileges", mend, "the log cannot be read: %s", says)
 		return
 	}
