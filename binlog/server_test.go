@@ -1,0 +1,51 @@
+package binlog
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
+)
+
+// Who watches a server sees the connections that were aborted: none of those that ask
+// questions is.
+func TestConnectionsEndAsTheServerExpects(t *testing.T) {
+	servers.Each(t, servers.Config{}, func(t *testing.T, d *servers.Database) {
+		aborted := func() (n int) {
+			t.Helper()
+			var name string
+			if err := d.DB().QueryRowContext(t.Context(), "SHOW GLOBAL STATUS LIKE 'Aborted_clients'").Scan(&name, &n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		before := aborted()
+		const connections = 20
+		for range connections {
+			s, err := Connect(t.Context(), ServerConfig{Flavor: flavorOf(d), Address: d.Addr(), User: "root"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Settings(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The server has taken note of all of them when there is none any more.
+		for range 1000 {
+			var n int
+			if err := d.DB().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE command IN ('Query', 'Sleep') AND id <> CONNECTION_ID()").Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if now := aborted(); now != before {
+			t.Errorf("of %d connections it calls %d aborted", connections, now-before)
+		}
+	})
+}
