@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
+	"github.com/mcsqueal/mcsqueal/checkpoint"
 )
 
 // Settings are a configuration file and the state directory it names, so that a daemon
@@ -79,16 +80,15 @@ func (s *Settings) SetCheckpoint(t *testing.T, cluster, point string) {
 	s.Do(t, "checkpoint", "set", "--cluster", cluster, "--to", point)
 }
 
-// Checkpoint is the checkpoint as it is on disk, P being what a cluster's place is read
-// as.
-type Checkpoint[P any] struct {
-	Version  int          `json:"version"`
-	Saved    time.Time    `json:"saved"`
-	Clusters map[string]P `json:"clusters"`
-	Retired  []string     `json:"retired"`
+// Checkpoint is the checkpoint as it is on disk.
+type Checkpoint struct {
+	Version  int              `json:"version"`
+	Saved    time.Time        `json:"saved"`
+	Clusters map[string]Place `json:"clusters"`
+	Retired  []string         `json:"retired"`
 }
 
-// Place is a cluster's place as it is written.
+// Place is a cluster's place in it.
 type Place struct {
 	GTID    *string   `json:"gtid"`
 	Flavor  string    `json:"flavor"`
@@ -99,36 +99,32 @@ type Place struct {
 }
 
 // Checkpoint reads the checkpoint; ok tells whether there is one.
-func (s *Settings) Checkpoint(t *testing.T) (c Checkpoint[Place], ok bool) {
+func (s *Settings) Checkpoint(t *testing.T) (c Checkpoint, ok bool) {
 	t.Helper()
-	ok = readCheckpoint(t, s.StateDir, &c)
-	return c, ok
-}
-
-func readCheckpoint[P any](t *testing.T, stateDir string, c *Checkpoint[P]) bool {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(stateDir, "checkpoint.json"))
+	data, err := os.ReadFile(filepath.Join(s.StateDir, "checkpoint.json"))
 	if os.IsNotExist(err) {
-		return false
+		return c, false
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err := d.Decode(c); err != nil {
+	if err := d.Decode(&c); err != nil {
 		t.Fatalf("the checkpoint %s: %v", data, err)
 	}
-	return true
+	return c, true
 }
 
-// Position is a cluster's place in the checkpoint, as mcsqueal itself reads it; the zero
-// place if there is none.
+// Position is a cluster's place in the checkpoint as mcsqueal itself reads it; the zero
+// position if there is none.
 func (s *Settings) Position(t *testing.T, cluster string) binlog.Position {
 	t.Helper()
-	var c Checkpoint[binlog.Position]
-	readCheckpoint(t, s.StateDir, &c)
-	return c.Clusters[cluster]
+	saved, err := checkpoint.Read(s.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return saved.Clusters[cluster]
 }
 
 // Has tells whether a cluster's checkpoint contains GTIDs.

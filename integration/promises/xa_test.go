@@ -98,8 +98,8 @@ func TestTransactionPreparedBeforeTheFirstStartIsAGap(t *testing.T) {
 	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
 		allowXARecover(t, db)
 		m := harness.NewCache(t)
-		lines := []string{to(cluster("east", "servers", m.Addr()))}
-		cfg := harness.Configure(t, db.SourceURL(), lines...)
+		east := to(cluster("east", "servers", m.Addr()))
+		cfg := harness.Configure(t, db.SourceURL(), east)
 		unknown := db.Key("unknown")
 		m.Fill(t, unknown)
 		prepare(t, db, "first", unknown)
@@ -118,7 +118,7 @@ func TestTransactionPreparedBeforeTheFirstStartIsAGap(t *testing.T) {
 
 		// With on_gap: flush the caches are flushed for it, at the commit, too.
 		prepare(t, db, "third", unknown)
-		flushing := harness.Configure(t, db.SourceURL(), append(lines, "on_gap: flush")...)
+		flushing := harness.Configure(t, db.SourceURL(), east, "on_gap: flush")
 		daemon := flushing.Daemon(t)
 		daemon.Says(t, "flushed; going on")
 		m.Fill(t, unknown)
