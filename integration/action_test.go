@@ -6,11 +6,11 @@ import (
 	"net"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -48,31 +48,15 @@ func (f *fake) listen(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
+	return peer.On(t, listener, func(conn net.Conn) {
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+			fmt.Fprintln(&f.heard, lines.Text())
+			verb, _, _ := strings.Cut(lines.Text(), " ")
+			if answer := f.answer(verb); answer != "" {
+				fmt.Fprintf(conn, "%s\r\n", answer)
 			}
-			serving.Go(func() {
-				defer conn.Close()
-				for lines := bufio.NewScanner(conn); lines.Scan(); {
-					fmt.Fprintln(&f.heard, lines.Text())
-					verb, _, _ := strings.Cut(lines.Text(), " ")
-					if answer := f.answer(verb); answer != "" {
-						fmt.Fprintf(conn, "%s\r\n", answer)
-					}
-				}
-			})
 		}
 	})
-	// Those who connect are gone before: they are cleaned up first.
-	t.Cleanup(func() {
-		_ = listener.Close()
-		serving.Wait()
-	})
-	return listener.Addr().String()
 }
 
 // textOnly knows no meta commands, as a memcached before 1.6.

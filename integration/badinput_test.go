@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcsqueal/mcsqueal/integration/authority"
 	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -263,7 +264,7 @@ func TestRoutersThatAreWrongAreSaidAndLoseNothing(t *testing.T) {
 	impostor := newImpostor(t)
 	cfg := harness.Configure(t, db.SourceURL(), "clusters:",
 		fmt.Sprintf("  - {name: secure, servers: [%s], tls: {ca: %s}}", secure.SecureAddr(), a.Path),
-		cluster("strange", "routers", impostor.addr()))
+		cluster("strange", "routers", impostor.addr))
 	daemon := cfg.Daemon(t)
 	s := db.Session(t)
 	keys := db.Numbered("k", 20)
@@ -294,38 +295,19 @@ func TestRoutersThatAreWrongAreSaidAndLoseNothing(t *testing.T) {
 
 // impostor leads to an HTTP server, until it is revealed to lead to a cache.
 type impostor struct {
-	listener net.Listener
-	mu       sync.Mutex
-	target   string // guarded by mu
+	addr   string
+	mu     sync.Mutex
+	target string // guarded by mu
 }
 
 func newImpostor(t *testing.T) *impostor {
 	t.Helper()
 	web := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(web.Close)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := &impostor{listener: l, target: web.Listener.Addr().String()}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { new(recorder).serve(client, i.now()) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		serving.Wait()
-	})
+	i := &impostor{target: web.Listener.Addr().String()}
+	i.addr = peer.Listen(t, func(client net.Conn) { new(recorder).serve(client, i.now()) })
 	return i
 }
-
-func (i *impostor) addr() string { return i.listener.Addr().String() }
 
 func (i *impostor) now() string {
 	i.mu.Lock()

@@ -2,19 +2,18 @@ package integration
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/integration/authority"
 	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -482,45 +481,24 @@ func TestCheckSaysWhatIsWrongWithRoutersAndServers(t *testing.T) {
 // is a fake, for a mcrouter is hard to come by.
 func newMcrouter(t *testing.T, asynclogDisable string) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
+	return peer.Listen(t, func(conn net.Conn) {
+		for commands := bufio.NewScanner(conn); commands.Scan(); {
+			words := strings.Fields(commands.Text())
+			answer := "ERROR\r\n" // and it hangs up, as mcrouter's parser does
+			switch {
+			case len(words) == 0:
+			case words[0] == "version":
+				answer = "VERSION mcrouter 1.0\r\n"
+			case words[0] == "delete" && len(words) == 2:
+				answer = "NOT_FOUND\r\n"
+			case commands.Text() == "get __mcrouter__.options(asynclog_disable)":
+				answer = fmt.Sprintf("VALUE __mcrouter__.options(asynclog_disable) 0 1\r\n%s\r\nEND\r\n", asynclogDisable)
+			}
+			if _, err := conn.Write([]byte(answer)); err != nil || answer == "ERROR\r\n" {
 				return
 			}
-			serving.Go(func() {
-				defer conn.Close()
-				stop := context.AfterFunc(t.Context(), func() { conn.Close() })
-				defer stop()
-				for commands := bufio.NewScanner(conn); commands.Scan(); {
-					words := strings.Fields(commands.Text())
-					answer := "ERROR\r\n" // and it hangs up, as mcrouter's parser does
-					switch {
-					case len(words) == 0:
-					case words[0] == "version":
-						answer = "VERSION mcrouter 1.0\r\n"
-					case words[0] == "delete" && len(words) == 2:
-						answer = "NOT_FOUND\r\n"
-					case commands.Text() == "get __mcrouter__.options(asynclog_disable)":
-						answer = fmt.Sprintf("VALUE __mcrouter__.options(asynclog_disable) 0 1\r\n%s\r\nEND\r\n", asynclogDisable)
-					}
-					if _, err := conn.Write([]byte(answer)); err != nil || answer == "ERROR\r\n" {
-						return
-					}
-				}
-			})
 		}
 	})
-	t.Cleanup(func() {
-		l.Close()
-		serving.Wait()
-	})
-	return l.Addr().String()
 }
 
 func TestCheckLooksAtTheStateAndThisMachine(t *testing.T) {

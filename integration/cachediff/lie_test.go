@@ -9,39 +9,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mcsqueal/mcsqueal/integration/peer"
 )
 
 // A liar stands before a server, which dial leads to, and changes what it says. It gives
 // the address to reach it at.
 func liar(t *testing.T, dial func() (net.Conn, error), lie func(said []byte) []byte) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	t.Cleanup(func() {
-		l.Close()
-		all.Wait()
-	})
-	all.Go(func() {
-		for {
-			client, err := l.Accept()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			all.Go(func() { relay(t, client, dial, lie) })
-		}
-	})
-	return l.Addr().String()
+	return peer.Listen(t, func(client net.Conn) { relay(t, client, dial, lie) })
 }
 
 func relay(t *testing.T, client net.Conn, dial func() (net.Conn, error), lie func([]byte) []byte) {
-	defer client.Close()
 	conn, err := dial()
 	if err != nil {
 		t.Error(err)

@@ -23,9 +23,11 @@ func Listen(tb testing.TB, serve func(net.Conn)) (address string) {
 func On(tb testing.TB, listener net.Listener, serve func(net.Conn)) (address string) {
 	tb.Helper()
 	var (
-		mu    sync.Mutex
-		conns []net.Conn // guarded by mu
-		wg    sync.WaitGroup
+		mu    sync.Mutex // guards what follows
+		conns []net.Conn
+		over  bool
+
+		wg sync.WaitGroup
 	)
 	wg.Go(func() {
 		for {
@@ -35,6 +37,9 @@ func On(tb testing.TB, listener net.Listener, serve func(net.Conn)) (address str
 			}
 			mu.Lock()
 			conns = append(conns, conn)
+			if over {
+				conn.Close()
+			}
 			mu.Unlock()
 			wg.Go(func() {
 				defer conn.Close()
@@ -45,6 +50,7 @@ func On(tb testing.TB, listener net.Listener, serve func(net.Conn)) (address str
 	tb.Cleanup(func() {
 		listener.Close()
 		mu.Lock()
+		over = true
 		for _, conn := range conns {
 			conn.Close()
 		}
