@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/release"
 )
@@ -84,8 +85,9 @@ func allFlags() []flag {
 	}
 }
 
-func setLeaseInterval(s *settings, arg string) (err error) {
-	s.leaseInterval, err = seconds(arg)
+func setLeaseInterval(s *settings, arg string) error {
+	n, err := whole(arg, 1, 24*60*60)
+	s.leaseInterval = time.Duration(n) * time.Second
 	return err
 }
 

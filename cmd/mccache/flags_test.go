@@ -153,6 +153,8 @@ func TestMistakesInFlagsAreSaid(t *testing.T) {
 		{"-o maxconns_fast=1", "takes no value"},
 		{"-o proxy_config=routelib", "no proxy"},
 		{"-o ssl_ciphers=RC4", `"RC4"`},
+		{"-o lease_interval=0", "from 1"},
+		{"--lease-interval 2000000000", `"2000000000"`},
 		{"-Z", "ssl_chain_cert"},
 		{"-Y users -U 11211", "datagrams"},
 		{"-l notls:127.0.0.1", "needs -Z"},
