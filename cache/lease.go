@@ -171,7 +171,8 @@ func (e *Entry) MayFill(token uint64) bool {
 	ok := false
 	if e.ref != 0 {
 		h := e.store.at(e.ref)
-		ok = h.has(bitToken) && h.cas == token && h.bits&(bitStub|bitStale|bitInvisible) != 0
+		// A client may have given the item the id of HotMiss.
+		ok = h.has(bitToken) && h.cas == token && token != HotMiss && h.bits&(bitStub|bitStale|bitInvisible) != 0
 	}
 	if ok {
 		e.store.leases.filled.Add(1)

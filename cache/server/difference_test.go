@@ -104,6 +104,15 @@ func TestTheLeaseLoopOfEachDialect(t *testing.T) {
 	answers("mg m v\r\n", "VA 3\r\ndef\r\n")
 }
 
+func TestWhoIsToldToWaitCannotFill(t *testing.T) {
+	s := testSession(t)
+	// A client gives the stub the id that stands for waiting.
+	if got, want := talk(t, s, "mg k N30 E1 c\r\nlease-get k\r\nlease-set k 1 0 0 1\r\nx\r\n"),
+		"HD c1 W\r\nLVALUE k 1 0 0\r\n\r\nEND\r\nNOT_STORED\r\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestADeleteWithSecondsHoldsOff(t *testing.T) {
 	s := testSession(t)
 	const in = "delete k 60\r\nadd k 0 0 1\r\na\r\nms k 1 ME\r\na\r\nget k\r\nset k 0 0 1\r\nb\r\ndelete k\r\nadd k 0 0 1\r\nc\r\n"
