@@ -8,5 +8,10 @@ import (
 
 // allocate takes the whole of a file's size on its file system.
 func allocate(file *os.File, size int64) error {
-	return unix.Fallocate(int(file.Fd()), 0, 0, size)
+	for {
+		// A large one takes its time, and a signal that comes meanwhile ends it.
+		if err := unix.Fallocate(int(file.Fd()), 0, 0, size); err != unix.EINTR {
+			return err
+		}
+	}
 }
