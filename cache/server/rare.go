@@ -121,7 +121,7 @@ func (s *Session) memoryLimit(w *words) string {
 		return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
 	}
 	if !s.store.SetMemory(int64(n) << 20) {
-		return fmt.Sprintf("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust: this server was started with %d\r\n", s.store.MaxMemory()>>20)
+		return fmt.Sprintf("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust: this server can have %d at most\r\n", s.store.MaxMemory()>>20)
 	}
 	return "OK\r\n"
 }
@@ -244,7 +244,7 @@ func (s *Session) slabs(w *words) string {
 			return "CLIENT_ERROR automove window too low or too high\r\n"
 		}
 		return "OK\r\n"
-	case verb == "automove" && string(argument) == "ratio":
+	case verb == "automove" && (string(argument) == "ratio" || string(argument) == "freeratio" || string(argument) == "window"):
 	case verb == "automove" && len(argument) > 0:
 		switch n, ok := unsigned32(argument); {
 		case !ok:

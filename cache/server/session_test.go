@@ -51,6 +51,8 @@ func TestAnswers(t *testing.T) {
 		{"version\r\n", "VERSION 1.6.45\r\n"},
 		{"set k 5 0 3\r\nabc\r\nget k x k\r\n", "STORED\r\nVALUE k 5 3\r\nabc\r\nVALUE k 5 3\r\nabc\r\nEND\r\n"},
 		{"mg k s v f t k h O1\r\n", "VA 3 s3 f5 t-1 kk h1 O1\r\nabc\r\n"},
+		{"stats cachedump 0 0\r\nslabs automove freeratio\r\n", "END\r\nERROR\r\n"},
+		{"cache_memlimit 1000000\r\n", fmt.Sprintf("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust: this server can have %d at most\r\n", s.store.MaxMemory()>>20)},
 	} {
 		if got := talk(t, s, c.in); got != c.want {
 			t.Errorf("%q answers %q, want %q", c.in, got, c.want)

@@ -91,7 +91,7 @@ func (s *Session) cachedump(w *words, out *Output) {
 		out.text(badFormat)
 		return
 	}
-	if int(number) > s.store.ClassCount() || number == 0 {
+	if int(number) > s.store.ClassCount() {
 		out.text("CLIENT_ERROR Illegal slab id\r\n")
 		return
 	}
