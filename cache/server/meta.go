@@ -143,47 +143,47 @@ func (r *metaRequest) readFlag(c byte, argument []byte) (ok bool) {
 	return ok
 }
 
-// decodeKey decodes a key in base64: what is not of the alphabet is passed over, and the
-// first group with padding is the last one, as in memcached.
+// decodeKey decodes a key in base64 as memcached does: what is not of the alphabet is
+// passed over, padding stands for zeros wherever it is, and the first group with padding is
+// the last one; whatever follows must be whole groups all the same.
 func decodeKey(dst, sent []byte) ([]byte, bool) {
-	var group [4]byte
-	n, padding := 0, 0
+	var group uint32
+	n, padding, done := 0, 0, false
 	for _, c := range sent {
-		switch {
-		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '+', c == '/':
-			if padding > 0 {
-				c = 'A' // as if there were nothing
-			}
-		case c == '=':
+		value := base64Values[c]
+		if value == notBase64 {
+			continue
+		}
+		if c == '=' {
 			padding++
-		default:
+		}
+		group = group<<6 | uint32(value)
+		if n++; n%4 != 0 || done {
 			continue
 		}
-		group[n] = c
-		if n++; n < 4 {
-			continue
-		}
-		n = 0
-		if padding > 2 {
+		if padding > 2 || len(dst)+3-padding > cache.MaxKey {
 			return nil, false
 		}
-		var bytes [3]byte
-		for i := 4 - padding; i < 4; i++ {
-			group[i] = 'A'
-		}
-		if _, err := base64.StdEncoding.Decode(bytes[:], group[:]); err != nil {
-			return nil, false
-		}
-		if len(dst)+3-padding > cache.MaxKey {
-			return nil, false
-		}
-		dst = append(dst, bytes[:3-padding]...)
-		if padding > 0 {
-			break
-		}
+		three := [3]byte{byte(group >> 16), byte(group >> 8), byte(group)}
+		dst = append(dst, three[:3-padding]...)
+		done = padding > 0
 	}
-	return dst, n == 0 && len(dst) > 0
+	return dst, n%4 == 0 && len(dst) > 0
 }
+
+const notBase64 = 0xff
+
+// base64Values are those of the characters, and 0 that of padding.
+var base64Values = func() (all [256]uint8) {
+	for i := range all {
+		all[i] = notBase64
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		all[c] = uint8(i)
+	}
+	all['='] = 0
+	return all
+}()
 
 // keyAndOpaque appends the O and k flags, all that an answer about a missing item has.
 func (r *metaRequest) keyAndOpaque(out *Output) (answer string) {

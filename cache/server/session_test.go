@@ -51,6 +51,10 @@ func TestAnswers(t *testing.T) {
 		{"version\r\n", "VERSION 1.6.45\r\n"},
 		{"set k 5 0 3\r\nabc\r\nget k x k\r\n", "STORED\r\nVALUE k 5 3\r\nabc\r\nVALUE k 5 3\r\nabc\r\nEND\r\n"},
 		{"mg k s v f t k h O1\r\n", "VA 3 s3 f5 t-1 kk h1 O1\r\nabc\r\n"},
+		{"mg ab=c b k\r\nmg a=cd b k\r\n", "EN kabA= b\r\nEN kaAc= b\r\n"},
+		{"mg YQ==YQ== b k\r\nmg YQ==Y b\r\nmg a=== b\r\n", "EN kYQ== b\r\n" + badKey + badKey},
+		{"set n 0 0 1\r\n5\r\nincr n 0000000000000000000001\r\nincr n 00000000000000000000001\r\n", "STORED\r\n6\r\nCLIENT_ERROR invalid numeric delta argument\r\n"},
+		{"verbosity 00000000001\r\nverbosity 000000000001\r\n", "OK\r\n" + badFormat},
 		{"stats cachedump 0 0\r\nslabs automove freeratio\r\n", "END\r\nERROR\r\n"},
 		{"cache_memlimit 1000000\r\n", fmt.Sprintf("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust: this server can have %d at most\r\n", s.store.MaxMemory()>>20)},
 	} {

@@ -54,12 +54,12 @@ func decimal(b []byte, places int) (n uint64, ok bool) {
 	return n, true
 }
 
-// unsigned64 reads a delta, a CAS id: up to 20 digits.
-func unsigned64(b []byte) (uint64, bool) { return decimal(b, 20) }
+// unsigned64 reads a delta, a CAS id: as many digits as memcached reads.
+func unsigned64(b []byte) (uint64, bool) { return decimal(b, 22) }
 
 // unsigned32 reads digits of a number of 32 bits.
 func unsigned32(b []byte) (uint32, bool) {
-	n, ok := decimal(b, 20)
+	n, ok := decimal(b, 11)
 	return uint32(n), ok && n <= math.MaxUint32
 }
 

@@ -33,7 +33,7 @@ func (g *generator) name() string {
 // or a stale item.
 func (g *generator) word() string {
 	return g.of("0", "1", "-1", "+1", "01", "1x", "x", "", "noreply", "2147483646", "99999999999", "4294967296",
-		"18446744073709551616", "1.5", "0x1", "v", "q", "k", "b", "T5", "O1", "\x00", "é", "«a»")
+		"18446744073709551616", "00000000001", "000000000001", "0000000000000000000001", "00000000000000000000001", "1.5", "0x1", "v", "q", "k", "b", "T5", "O1", "\x00", "é", "«a»")
 }
 
 // bent is a command with words left out or too many, or words of another kind.
@@ -78,7 +78,7 @@ func (g *generator) nonsense() command {
 		return alone + g.line("GET / HTTP/1.1")
 	}
 	return g.line(g.of("", "x", "xy", "xyz", "GET «a»", " mg «a»", "gett «a»", "mx «a»", "m", "nosuch", "nosuch noreply",
-		"nosuch x noreply", "noreply", "set", "get", "mg", "ms", "me", "ma", "md", "mg ", "mn x", "mn  ", "mng", "version x", "version noreply",
+		"nosuch x noreply", "noreply", "set", "get", "mg", "ms", "me", "ma", "md", "mg ", "mn x", "mn  ", "mng", "mg ab=c b k", "mg a=cd b k", "mg YQ==YQ== b k", "mg YQ==Y b", "mg YQE== b", "mg ==== b", "mg a.b-c_d b k", "version x", "version noreply",
 		"verbosity", "verbosity x", "verbosity -1", "verbosity 4294967296", "verbosity x noreply", "flush_all x", "flush_all x noreply",
 		"flush_all 99999999999", "cache_memlimit -1", "cache_memlimit 1000000001", "cache_memlimit 0 noreply", "lru_crawler",
 		"lru_crawler nosuch", "lru_crawler metadump", "shutdown x", "shutdown graceful", "shutdown noreply", "stats nosuch", "stats noreply",
