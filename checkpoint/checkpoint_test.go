@@ -83,7 +83,7 @@ func TestASaveThatFailsChangesNothing(t *testing.T) {
 		if err := s.Save(map[string]binlog.Position{"east": east}); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Mkdir(Path(dir)+".new", 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(Path(dir)+".new", "full"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Save(map[string]binlog.Position{"east": position(t, binlog.MariaDB, "0-1-6")}); err == nil {

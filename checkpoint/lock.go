@@ -31,9 +31,12 @@ func (e *LockedError) Error() string {
 // acquire takes the directory's lock. The system gives it back when the process
 // ends, however it ends.
 func acquire(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("lock state_dir: %w", mended(err))
+	}
+	if err := give(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock state_dir: %w", err), f.Close())
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		locked := error(&LockedError{Dir: dir, PID: holder(f)})

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/mcsqueal/mcsqueal/binlog"
 )
@@ -119,6 +120,9 @@ const (
 func OpenSpool(dir string) (*Spool, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make the spool of XA transactions: %w", mended(err))
+	}
+	if err := giveDir(dir); err != nil {
+		return nil, fmt.Errorf("make the spool of XA transactions: %w", err)
 	}
 	if err := syncDir(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("make the spool of XA transactions: %w", mended(err))
@@ -468,7 +472,14 @@ func (s *Spool) create(collector uint64) (*os.File, error) {
 		s.dir = dir
 	}
 	name := fmt.Sprintf("%d%s", collector, newSuffix)
-	return os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o640)
+	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_RDWR|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	if err := give(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func (s *Spool) sync(f *os.File) error {
