@@ -528,6 +528,21 @@ func TestCheckLooksAtTheStateAndThisMachine(t *testing.T) {
 	if err := os.Mkdir(cfg.StateDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	// It is another's.
+	if os.Geteuid() == 0 {
+		path := filepath.Join(cfg.StateDir, "checkpoint.json")
+		if err := os.WriteFile(path, []byte(`{"version": 1}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(cfg.StateDir, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		must(t, check(t, cfg), "state_dir", "state_dir", "warn", "checkpoint.json belongs to the account 0, and state_dir to 65534", "chown --reference="+cfg.StateDir+" "+path)
+		if err := os.Chown(cfg.StateDir, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		must(t, check(t, cfg), "state_dir", "state_dir", "ok", "can be written to", "")
+	}
 	if err := os.WriteFile(filepath.Join(cfg.StateDir, "checkpoint.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}

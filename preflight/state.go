@@ -81,8 +81,30 @@ func (s *stateCheck) directory(dir string) bool {
 	default:
 		s.ok("state_dir", "it can be written to")
 	}
+	s.owners(dir, info)
 	s.space(dir)
 	return true
+}
+
+// owners says whether all in the directory is for whom the directory is: root's own check
+// would not notice.
+func (s *stateCheck) owners(dir string, around fs.FileInfo) {
+	for _, path := range []string{checkpoint.Path(dir), filepath.Join(dir, "lock"), filepath.Join(dir, "xa")} {
+		info, err := os.Lstat(path)
+		if err != nil {
+			continue // it need not be there
+		}
+		if own, owner := uidOf(info), uidOf(around); own != owner {
+			s.warn("state_dir", "chown --reference="+dir+" "+path, "%s belongs to the account %d, and state_dir to %d, which may not be able to use it", path, own, owner)
+		}
+	}
+}
+
+func uidOf(info fs.FileInfo) uint32 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stat.Uid
+	}
+	return 0
 }
 
 func makeDir(dir string) string {
