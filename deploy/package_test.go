@@ -180,6 +180,7 @@ admin: {listen: %q}
 		"== systemctl reload mcsqueal\n== systemctl is-active mcsqueal\nactive\n",
 		"== systemctl reload mcsqueal\nJob for mcsqueal.service failed", "status 1\n== systemctl is-active mcsqueal\nactive\n",
 		"Watchdog timeout", "SIGABRT: abort", // and where its goroutines stood
+		"  ok    logged in as mcsqueal@", "the daemon that works in it is process", " to look at, 0 to mend\n",
 		"cluster east goes on from", "== systemctl start mcsqueal\n== systemctl is-active mcsqueal\nactive\n",
 		"Result=success", "ExecMainStatus=0",
 	} {
