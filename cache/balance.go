@@ -1,72 +1,72 @@
 package cache
 
-// The paper's rule (§6): a class needs memory when it evicts and its next victim was used
-// at least 20 % more recently than the average of the other classes' oldest items. It then
-// gets pages of the class whose oldest item was not used for longest. Where a class has
-// nothing it could evict it gets one at once.
+import (
+	"cmp"
+	"slices"
+)
 
-// needy is how much younger than the others' oldest a class's victims must be.
-const needy = 0.8
+// Memory goes to where it spares most misses. The paper (§6) gives a class that evicts the
+// memory of another when its next victim was used at least 20 % more recently than the
+// others' oldest items: it takes age for what memory is worth. Here that is counted
+// (ghosts): a class gets pages of another when a page would spare it at least 20 % more
+// misses. Age speaks where nothing can be counted: a class may evict so soon that no key
+// comes back in time, and another hold what nobody asks for any more. Where a class has
+// nothing it could evict it gets a page at once.
 
-// idle is how many ticks the item that a class would evict was not used; ok is false where
-// it has none. c.mu is held.
-func (s *Store) idle(c *class) (ticks float64, ok bool) {
-	if c.evicted > 0 {
-		return c.victimAge, true
-	}
-	// What is retained for being used may stand there: the least used of a few counts.
-	ref := c.hand
-	if ref == 0 {
-		ref = c.queue.oldest
-	}
-	for range idleSample {
-		if ref == 0 {
-			break
-		}
-		h := s.at(ref)
-		if shard, _ := s.shardOf(h); shard.mu.TryLock() {
-			ticks, ok = max(ticks, float64(s.tick.Load()-h.atime)), true
-			shard.mu.Unlock()
-		}
-		ref = h.prev
-	}
-	return ticks, ok
-}
+const (
+	// needy is how many times more misses a page must spare a class than the one it is
+	// taken from.
+	needy = 1.2
+	// aged is how many times longer than a class's victims the next ones of another must
+	// not have been used, where nothing is counted of either.
+	aged = 4
+)
 
-const idleSample = 16
-
-// donor is the class, of values or of stubs as c is, that can best spare a page, with how
-// many ticks its next victim was not used, and the average of that over all classes but c.
-func (s *Store) donor(c *class) (donor *class, oldest, average float64) {
+// donor is the class, of values or of stubs as c is, that can best spare a page; nil if
+// there is none.
+func (s *Store) donor(c *class) (donor *class) {
 	classes := s.classes[:s.valueClasses]
 	if c.side {
 		classes = s.classes[s.valueClasses:]
 	}
-	n, spare := 0, 0
+	var best struct {
+		spare bool
+		worth float64
+		pages int
+	}
 	for _, other := range classes {
 		if other == c {
 			continue
 		}
 		other.mu.Lock()
-		idle, ok := s.idle(other)
-		pages := other.pages
-		if other.queue.len+other.stale.len == 0 && (other.partial == 0 || s.pages.all[other.partial].live > 0) {
-			pages = 0 // all it has is being received, or sent
-		}
+		pages, spare := s.spare(other)
+		worth := other.ghosts.worth()
 		other.mu.Unlock()
-		if ok {
-			average += idle
-			n++
-		}
-		// The last page of a class goes only where no class has a second one.
-		if pages > 0 && (donor == nil || pages > 1 && spare == 1 || (pages > 1) == (spare > 1) && idle > oldest) {
-			donor, oldest, spare = other, idle, min(pages, 2)
+		// What a class should keep goes only where no class has more.
+		if pages > 0 && (donor == nil || spare && !best.spare || spare == best.spare &&
+			(worth < best.worth || worth == best.worth && pages > best.pages)) {
+			donor, best.spare, best.worth, best.pages = other, spare, worth, pages
 		}
 	}
-	if n > 0 {
-		average /= float64(n)
+	return donor
+}
+
+// spare is how many pages can be had of a class, and whether it has more than it should
+// keep. c.mu is held.
+func (s *Store) spare(c *class) (pages int, more bool) {
+	if c.queue.len+c.stale.len == 0 && (c.partial == 0 || s.pages.all[c.partial].live > 0) {
+		return 0, false // all it has is being received, or sent
 	}
-	return donor, oldest, average
+	return c.pages, c.pages > s.keeps(c)
+}
+
+// keeps is how many pages a class should keep once it has them: one, and that of the
+// chunks of large values as many as the largest takes.
+func (s *Store) keeps(c *class) int {
+	if int(c.number) == s.valueClasses-1 {
+		return min(s.config.MaxItem/(c.perPage*dataSize)+1, len(s.pages.all)/16)
+	}
+	return 1
 }
 
 // stealPage empties a page of another class for c, whatever lies in it. It reports whether
@@ -77,7 +77,7 @@ func (s *Store) stealPage(c *class) bool {
 	if s.retryDraining() {
 		return true
 	}
-	donor, _, _ := s.donor(c)
+	donor := s.donor(c)
 	if donor == nil || len(s.draining) > len(s.pages.all)/8 {
 		return false
 	}
@@ -113,28 +113,12 @@ func (s *Store) rebalance() {
 	s.balance.Lock()
 	defer s.balance.Unlock()
 	s.retryDraining()
-	for _, c := range s.classes[:s.valueClasses] {
-		c.mu.Lock()
-		evicted, age := c.evicted, c.victimAge
-		c.mu.Unlock()
-		if evicted == 0 {
-			continue
-		}
-		donor, oldest, average := s.donor(c)
-		if donor != nil && age <= needy*average && oldest > age {
-			s.movePages(donor)
-		}
-	}
-	for _, c := range s.classes[:s.valueClasses] {
-		c.mu.Lock()
-		c.evicted = 0
-		c.mu.Unlock()
-	}
+	s.weigh()
 	for range pagesPerStep {
 		if !s.overdrawn() {
 			break
 		}
-		if donor, _, _ := s.donor(&class{}); donor == nil || !s.drain(donor, s.victimPage(donor), true) {
+		if donor := s.donor(&class{}); donor == nil || !s.drain(donor, s.victimPage(donor), true) {
 			break
 		}
 		s.letStealersIn()
@@ -146,7 +130,7 @@ func (s *Store) rebalance() {
 const pagesPerStep = 64
 
 // donorShare is which part of a donor's pages moves at one look.
-const donorShare = 32
+const donorShare = 16
 
 // letStealersIn gives balance, which is held, to those who wait for it: commands do, for
 // a page that they need at once.
@@ -155,19 +139,120 @@ func (s *Store) letStealersIn() {
 	s.balance.Lock()
 }
 
-func (s *Store) movePages(donor *class) {
-	donor.mu.Lock()
-	n := donor.pages/donorShare + 1
-	n = min(n, donor.pages-1)
-	donor.mu.Unlock()
+// weigh looks at what pages are worth, every second or whenever there is much to tell it
+// by, and moves some from the classes that have least of theirs to those that would have most. balance is
+// held.
+func (s *Store) weigh() {
+	classes := s.classes[:s.valueClasses]
+	back := 0
+	for _, c := range classes {
+		c.mu.Lock()
+		back += c.ghosts.back
+		c.mu.Unlock()
+	}
+	tick := s.tick.Load()
+	if back < lookAfter && tick-s.weighed < ticksPerSecond {
+		return
+	}
+	s.weighed = tick
+	accounts := make([]account, 0, maxClasses)
+	for _, c := range classes {
+		accounts = append(accounts, s.account(c))
+	}
+	donors := slices.Clone(accounts)
+	slices.SortFunc(accounts, func(a, b account) int { return cmp.Compare(b.least, a.least) })
+	slices.SortFunc(donors, func(a, b account) int { return cmp.Compare(a.most, b.most) })
+	donors = slices.DeleteFunc(donors, func(a account) bool { return a.spare == 0 })
+	for _, taker := range accounts {
+		i := slices.IndexFunc(donors, func(d account) bool {
+			return d.class != taker.class && (taker.least > needy*d.most ||
+				d.quiet && taker.victims > 0 && d.idle > aged*taker.victims)
+		})
+		if i < 0 {
+			continue
+		}
+		s.movePages(donors[i].class, taker.class, donors[i].spare)
+		donors = slices.Delete(donors, i, i+1)
+	}
+}
+
+// account is what the balance goes by, of a class.
+type account struct {
+	class       *class
+	least, most float64 // worth of a page
+	quiet       bool    // next to no ghost came back
+	spare       int     // pages that can be had
+	victims     float64 // ticks for which what was evicted was not used; 0: nothing was
+	idle        float64 // ticks for which what is next was not used
+}
+
+// account ends a look.
+func (s *Store) account(c *class) account {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := account{class: c}
+	c.ghosts.look()
+	a.least, a.most = c.ghosts.bounds()
+	a.quiet = c.ghosts.quiet()
+	if pages, more := s.spare(c); more {
+		a.spare = min(pages/donorShare+1, pages-s.keeps(c))
+	}
+	if c.evicted > 0 {
+		a.victims = max(c.victimAge, 1)
+		c.evicted = 0
+	}
+	least, _ := s.idle(c)
+	a.idle = float64(least)
+	return a
+}
+
+// idle is for how many ticks those items were not used that the hand comes to next, at
+// least and at most. c.mu is held.
+func (s *Store) idle(c *class) (least, most uint32) {
+	ref := c.hand
+	if ref == 0 {
+		ref = c.queue.oldest
+	}
+	some := false
+	for range idleSample {
+		if ref == 0 {
+			break
+		}
+		h := s.at(ref)
+		if shard, _ := s.shardOf(h); shard.mu.TryLock() {
+			ticks := s.tick.Load() - h.atime
+			shard.mu.Unlock()
+			most = max(most, ticks)
+			if !some || ticks < least {
+				least, some = ticks, true
+			}
+		}
+		ref = h.prev
+	}
+	return least, most
+}
+
+const idleSample = 16
+
+// movePages moves up to n pages from one class to another.
+func (s *Store) movePages(from, to *class, n int) {
 	for range n {
-		if !s.drain(donor, s.victimPage(donor), true) {
+		if !s.drain(from, s.victimPage(from), true) {
 			return
 		}
 		s.moved.Add(1)
+		to.mu.Lock()
+		if number := s.takePage(to); number != 0 {
+			to.pages++
+			s.addPartial(to, number)
+		}
+		to.mu.Unlock()
 		s.letStealersIn()
 	}
 }
+
+// lookAfter is how many ghosts that are back make a look due before a second is over.
+const lookAfter = 512
 
 // retryDraining gives back the pages that could not be emptied before, as far as they can
 // be now, and reports whether there was one. balance is held.
@@ -271,13 +356,13 @@ func (s *Store) clearChunk(c *class, ref uint32, kind uint8, owner uint32, owner
 	if item.refs > 0 {
 		return
 	}
-	if keep && kind == kindLinked && item.has(bitVisited) && !item.large() && !s.gone(item) {
+	if keep && kind == kindLinked && !item.large() && !s.gone(item) {
 		if s.move(c, shard, hash, ref, item) {
 			return
 		}
 	}
 	if item.kind != kindStale {
-		s.countEviction(ownerClass, item)
+		s.countEviction(ownerClass, hash, item)
 	}
 	s.dropLocked(ownerClass, shard, hash, owner, item)
 }
@@ -333,7 +418,6 @@ func (s *Store) move(c *class, shard *shard, hash uint64, ref uint32, h *header)
 		c.hand = to
 	}
 	*slot = to
-	copied.bits &^= bitVisited
 	if inRing {
 		shard.ring.add(s, to, copied)
 	}

@@ -1,9 +1,114 @@
 package cache
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
+
+// asideOf asks for one of n keys as a look-aside client does, and reports whether it was
+// there.
+func asideOf(t *testing.T, s *Store, random *rand.Rand, what string, n, size int) bool {
+	t.Helper()
+	key := fmt.Sprintf("%s:%d", what, random.IntN(n))
+	e := s.Lock([]byte(key))
+	it, ok := e.Plain()
+	if ok {
+		e.Access(it)
+	}
+	e.Unlock()
+	if !ok {
+		if err := set(t, s, key, make([]byte, size), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ok
+}
+
+// What nobody asks for any more makes room for items of another size, also where there is
+// not much to tell it by.
+func TestMemoryGoesToWhatIsAskedFor(t *testing.T) {
+	s := open(t, Config{Memory: 16 << 20})
+	for i := range 100_000 {
+		if err := set(t, s, fmt.Sprintf("old:%d", i), make([]byte, 100), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	const seconds, each, fit = 240, 400, 12_000
+	hits := 0
+	for second := range seconds {
+		for range ticksPerSecond {
+			for range each / ticksPerSecond {
+				if asideOf(t, s, random, "new", fit, 1000) && second >= seconds-20 {
+					hits++
+				}
+			}
+			s.forward(time.Second / ticksPerSecond)
+		}
+	}
+	if asked := 20 * each; hits < asked*95/100 {
+		t.Errorf("of %d that fit %d are there", asked, hits)
+	}
+}
+
+// Small items that are asked for as often as large ones, and of which nearly all are
+// there, are evicted for none of them: nothing is stored among them that would tell.
+func TestMemoryIsNotTakenFromWhatIsInUse(t *testing.T) {
+	s := open(t, Config{Memory: 16 << 20})
+	const small = 50_000
+	for i := range small {
+		if err := set(t, s, fmt.Sprintf("hot:%d", i), make([]byte, 100), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	asked, hits := 0, 0
+	for range 40 * ticksPerSecond {
+		for range 500 {
+			asked++
+			if asideOf(t, s, random, "hot", small, 100) {
+				hits++
+			}
+			asideOf(t, s, random, "cold", 125_000, 1000)
+		}
+		s.forward(time.Second / ticksPerSecond)
+	}
+	if hits < asked*95/100 {
+		t.Errorf("of %d in use %d are there", asked, hits)
+	}
+	if s.moved.Load() == 0 {
+		t.Error("no page has moved: nothing was asked of the balance")
+	}
+}
+
+// What a few events say is held against what many do only as far as they can tell.
+func TestGhostsSayHowSureTheyAre(t *testing.T) {
+	few, many := makeGhosts(1000), makeGhosts(1000)
+	for look := range 50 {
+		few.back, many.back = look%25/24, 100 // 2 in all
+		few.look()
+		many.look()
+	}
+	least, most := many.bounds()
+	if got := many.worth(); least > got || got > most || got/least > 1.2 || most/got > 1.2 {
+		t.Errorf("of many: %.1f, at least %.1f and at most %.1f", got, least, most)
+	}
+	if least, most := few.bounds(); least != 0 || most < few.worth() {
+		t.Errorf("of two: %.3f, at least %.3f and at most %.3f", few.worth(), least, most)
+	}
+	if _, most := few.bounds(); most >= least {
+		t.Error("what hardly ever happens is not told from what always does")
+	}
+	// A page of 1000 of 1024 ghosts.
+	many.evicted(7)
+	many.stored(7)
+	many.stored(7)
+	if many.back != 1 {
+		t.Errorf("one ghost came back %d times", many.back)
+	}
+}
 
 // The owner of a data chunk is looked at while the chunk cannot be freed, and is taken for
 // an item in a queue only with that queue's lock held: it may be a draft, or be held.

@@ -31,6 +31,7 @@ type class struct {
 	// bytes is what items take of the class, without what chunks leave over.
 	bytes atomic.Int64
 
+	ghosts ghosts // of what was evicted
 	// victimAge is a moving average of how long, in ticks, evicted items had not been
 	// used; evicted counts evictions since the balance was last looked at.
 	victimAge float64
@@ -103,6 +104,7 @@ func (s *Store) makeClasses() {
 		s.classes = append(s.classes, &class{
 			number: uint8(len(s.classes)), side: side, size: size,
 			units: uint32(size >> s.shift), perPage: pageSize / size,
+			ghosts: makeGhosts(pageSize / size),
 		})
 	}
 	for size < dataChunk && len(s.classes) < maxClasses-1 {

@@ -128,6 +128,7 @@ func (e *Entry) link(ref uint32, h *header) {
 		e.shard.insert(s, e.hash, ref)
 		// The slot is looked up by whoever needs it: a split may have moved it.
 		c.mu.Lock()
+		c.ghosts.stored(e.hash)
 	} else {
 		old := s.at(e.ref)
 		oldClass := s.classes[old.class]

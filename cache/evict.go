@@ -98,9 +98,9 @@ func (s *Store) evictStale(c *class) bool {
 	return false
 }
 
-// evictVictim frees what the hand chose, and notes how old it was.
+// evictVictim frees what the hand chose.
 func (s *Store) evictVictim(c *class, shard *shard, hash uint64, ref uint32, h *header) {
-	s.countEviction(c, h)
+	s.countEviction(c, hash, h)
 	age := float64(s.tick.Load() - h.atime)
 	if c.evicted == 0 {
 		c.victimAge = age
@@ -112,7 +112,7 @@ func (s *Store) evictVictim(c *class, shard *shard, hash uint64, ref uint32, h *
 }
 
 // countEviction counts an item that is to make room.
-func (s *Store) countEviction(c *class, h *header) {
+func (s *Store) countEviction(c *class, hash uint64, h *header) {
 	if s.gone(h) {
 		c.counts.Reclaimed++
 		if !h.has(bitFetched) {
@@ -121,6 +121,7 @@ func (s *Store) countEviction(c *class, h *header) {
 		return
 	}
 	c.counts.Evictions++
+	c.ghosts.evicted(hash)
 	if !h.has(bitFetched) {
 		c.counts.EvictedUnread++
 	}

@@ -100,6 +100,7 @@ type Store struct {
 	clock    clock
 	flushes  flushes
 	balance  sync.Mutex // held by whoever moves pages between classes
+	weighed  uint32     // tick of the last look at it; guarded by balance
 	draining []uint32   // pages that could not be emptied at once; guarded by balance
 	moved    atomic.Uint64
 
