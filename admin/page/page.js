@@ -187,7 +187,8 @@ function clusterRows(c) {
   const slow = c.lag_seconds > 5;
   const rows = [row("", name,
     cell("state", "", element("span", "tag is-" + level, says)),
-    cell("lag", "number", element("span", slow ? "tag is-warn" : "", seconds(c.lag_seconds))),
+    // At a gap nobody knows what is missing, nor since when.
+    cell("lag", "number", element("span", slow ? "tag is-warn" : "", c.state === "gap" ? "–" : seconds(c.lag_seconds))),
     cell("deletes/s", "number", number(c.deletes_per_second)),
     cell("in flight", "number", number(c.in_flight)),
     cell("delay: half · 99 %", "number", delay(c.commit_to_acknowledged)),

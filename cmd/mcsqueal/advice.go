@@ -21,7 +21,7 @@ func (c *clusterReport) advice(p *pipeline.ClusterStatus, s *admin.Cluster, capa
 	say := func(level, what, do string) { all = append(all, admin.Advice{Level: level, What: what, Do: do}) }
 	switch {
 	case p.Gap != nil:
-		say("error", "A gap: "+p.Gap.Error(), p.WaysOn)
+		say("error", "A gap: "+strings.TrimPrefix(p.Gap.Error(), "gap: "), p.WaysOn)
 	case s.State == "gap":
 		say("error", "A gap: its caches are being flushed for it, and then it goes on.", "If that takes long, the log says what fails.")
 	case s.State == "catching_up":

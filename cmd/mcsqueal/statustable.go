@@ -67,8 +67,12 @@ func statusTable(s *admin.Status) string {
 		if c.CommitToAcknowledged.Count > 0 {
 			median, p99 = seconds(c.CommitToAcknowledged.Median), seconds(c.CommitToAcknowledged.P99)
 		}
+		lag := seconds(c.LagSeconds)
+		if c.State == "gap" {
+			lag = "-" // nobody knows what is missing, nor since when
+		}
 		rows = append(rows, []string{
-			c.Name, strings.ReplaceAll(c.State, "_", " "), seconds(c.LagSeconds), figure(c.DeletesPerSecond), strconv.FormatUint(c.InFlight, 10),
+			c.Name, strings.ReplaceAll(c.State, "_", " "), lag, figure(c.DeletesPerSecond), strconv.FormatUint(c.InFlight, 10),
 			median, p99, strconv.Itoa(c.Refused), c.Position,
 		})
 	}

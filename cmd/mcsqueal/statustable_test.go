@@ -21,6 +21,7 @@ func TestTheTableSaysWhatTheDaemonIsAt(t *testing.T) {
 		Log:    admin.Log{UsedBytes: 256 << 10, CapacityBytes: 64 << 20, CatchUp: 1},
 		Clusters: []admin.Cluster{
 			{Name: "east", State: "in_step", Position: "bin.000001:4", DeletesPerSecond: 1234.5, InFlight: 7, CommitToAcknowledged: admin.Delay{Count: 1, Median: .0005, P99: 1.5}},
+			{Name: "lost", State: "gap"},
 			{Name: "west", State: "catching_up", LagSeconds: 125, Refused: 3, Advice: []admin.Advice{{Level: "warning", What: "3 keys are refused\x1b[2J", Do: "Wait."}}},
 		},
 	}
@@ -45,6 +46,7 @@ func TestTheTableSaysWhatTheDaemonIsAt(t *testing.T) {
 		"Log       256 KiB of 64 MiB, 1 further readings to catch up\n",
 		"CLUSTER  STATE        LAG   DELETES/S  IN FLIGHT  DELAY 50 %  99 %   REFUSED  UP TO\n",
 		"east     in step      0 s   1234       7          500 µs      1.5 s  0        bin.000001:4\n",
+		"lost     gap          -     0          0          -           -      0        \n",
 		"west     catching up  2m5s  0          0          -           -      3        \n",
 		"\n! cluster west is catching up\n",
 		"\nwest: warning: 3 keys are refused\ufffd[2J\n  Wait.\n",
