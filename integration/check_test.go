@@ -251,6 +251,11 @@ func TestCheckNamesTheGrantsThatAreMissing(t *testing.T) {
 			must(t, check(t, cfg), "source", "xa", "ok", "", "")
 		}
 		must(t, check(t, cfg), "source", "account", "ok", name, "")
+		// More than it takes.
+		s.Exec(t, fmt.Sprintf("GRANT SELECT, INSERT, DELETE ON %s.* TO '%s'@'127.0.0.1'", db.Schema, name))
+		mend = must(t, check(t, cfg), "source", "account", "warn", "also has INSERT, DELETE on `"+db.Schema+"`.*", "REVOKE INSERT, DELETE ON `"+db.Schema+"`.* FROM '"+name+"'@'127.0.0.1'").Mend
+		s.Exec(t, mend)
+		must(t, check(t, cfg), "source", "account", "ok", name, "")
 		s.Exec(t, fmt.Sprintf("GRANT ALL PRIVILEGES ON *.* TO '%s'@'127.0.0.1'", name))
 		must(t, check(t, cfg), "source", "account", "warn", "may do everything", "REPLICATION SLAVE, REPLICATION CLIENT")
 		// A wrong password, and no server at all.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,7 +138,55 @@ func (s *serverCheck) account(ctx context.Context) {
 			return
 		}
 	}
+	quoted, err := s.quotedAccount(ctx)
+	if err != nil {
+		quoted = "'mcsqueal'@'…'"
+	}
+	may, revoke := needless(grants, quoted)
+	if len(may) > 0 {
+		s.warn("account", strings.Join(revoke, "; "), "the account %s also has %s, which reading the log does not take", account, strings.Join(may, ", "))
+		return
+	}
 	s.ok("account", "logged in as %s", account)
+}
+
+// grantLine is a line of SHOW GRANTS that gives privileges on something.
+var grantLine = regexp.MustCompile(`^GRANT (.+?) ON (.+?) TO `)
+
+// columnsOf are the columns that a privilege is bounded to.
+var columnsOf = regexp.MustCompile(` ?\([^)]*\)`)
+
+// harmless are the privileges that a part of what mcsqueal does may take, and those that
+// only show more than it looks at.
+var harmless = []string{
+	"USAGE", "REPLICATION SLAVE", "REPLICATION CLIENT", "BINLOG MONITOR", "XA_RECOVER_ADMIN", // the log
+	"SELECT",                   // rules, on their tables
+	"REPLICATION MASTER ADMIN", // which replicas a MariaDB has
+	"SLAVE MONITOR", "PROCESS", "SHOW DATABASES", "SHOW VIEW",
+}
+
+// needless are the privileges in an account's grants that mcsqueal has no use for, and the
+// statements that take them away.
+func needless(grants [][]string, account string) (may, revoke []string) {
+	for _, g := range grants {
+		m := grantLine.FindStringSubmatch(g[0])
+		if m == nil || m[1] == "PROXY" {
+			continue // a role, or what it may call itself
+		}
+		var extra []string
+		for privilege := range strings.SplitSeq(columnsOf.ReplaceAllString(m[1], ""), ",") {
+			if privilege = strings.TrimSpace(privilege); !slices.Contains(harmless, privilege) {
+				extra = append(extra, privilege)
+			}
+		}
+		if len(extra) == 0 {
+			continue
+		}
+		what := strings.Join(extra, ", ")
+		may = append(may, what+" on "+m[2])
+		revoke = append(revoke, "REVOKE "+what+" ON "+m[2]+" FROM "+account)
+	}
+	return may, revoke
 }
 
 // secure says whether the connection is encrypted, and with whom.
