@@ -369,7 +369,7 @@ func (l *loop) adopt(fd int) {
 		l.srv.conns.structures.Add(1)
 	}
 	*c = conn{loop: l, fd: fd, open: true, seen: l.now, session: *newSession(l.srv, l.tally)}
-	c.session.waker = c
+	c.session.waker, c.session.fd = c, fd
 	l.mu.Lock()
 	if fd >= len(l.conns) {
 		l.conns = append(l.conns, make([]*conn, fd+1-len(l.conns))...)

@@ -156,6 +156,9 @@ func (s *Session) metaAddDelta(r *metaRequest, out *Output, incr bool) (answer s
 		d.Write([]byte("\r\n"))
 		e.Put(&d)
 		it, _ = e.Stored()
+		if !s.watchNothing() {
+			s.tellStore(r.key, it, "stored", "add")
+		}
 	default:
 		if it.Size() == 0 || it.Size() >= chunkedFrom {
 			return nonNumeric // whatever its CAS id

@@ -52,7 +52,11 @@ func (s *Session) metaGetKey(r *metaRequest, out *Output) (answer string) {
 		}
 		return answer
 	}
-	s.note(watchFetchers, it, "")
+	if created {
+		s.noteMiss(r.key)
+	} else {
+		s.note(watchFetchers, it, "")
+	}
 	shown := r.given('v') && (!r.given('C') || r.cas == 0 || r.cas != it.CAS())
 	if shown {
 		out.text("VA ")

@@ -33,6 +33,7 @@ type Session struct {
 	watcher *watcher
 	login   login
 	waker   waker // the transport; nil in tests
+	fd      int   // of the client's socket, for those who watch; 0 where it is not known
 }
 
 // newSession starts a session. Its counters go to t, which sessions of one event loop

@@ -242,6 +242,9 @@ func (s *Session) note(bit uint32, it cache.Item, command string) {
 			b = append(b, " status=found"...)
 		}
 		b = strconv.AppendInt(append(b, " clsid="...), int64(it.Class()), 10)
+		if bit != watchDeletions {
+			b = strconv.AppendInt(append(b, " cfd="...), int64(s.fd), 10)
+		}
 		return strconv.AppendInt(append(b, " size="...), int64(it.Size()), 10)
 	})
 }
@@ -252,7 +255,8 @@ func (s *Session) noteMiss(key []byte) {
 		return
 	}
 	s.server.watchers.tell(watchFetchers, func(b []byte) []byte {
-		return append(appendKey(append(b, "type=item_get"...), key), " status=not_found clsid=0 size=0"...)
+		b = append(appendKey(append(b, "type=item_get"...), key), " status=not_found clsid=0 cfd="...)
+		return append(strconv.AppendInt(b, int64(s.fd), 10), " size=0"...)
 	})
 }
 
@@ -278,12 +282,22 @@ func (s *Session) noteStore(e *cache.Entry, p *pending, answer string) {
 	if status != "stored" || !stored {
 		it = p.draft.Item()
 	}
+	s.tellStore(e.Key(), it, status, command)
+}
+
+// tellStore tells watchers that a command stored an item, or did not.
+func (s *Session) tellStore(key []byte, it cache.Item, status, command string) {
 	s.server.watchers.tell(watchMutations, func(b []byte) []byte {
-		b = appendKey(append(b, "type=item_store"...), e.Key())
+		b = appendKey(append(b, "type=item_store"...), key)
 		b = append(append(b, " status="...), status...)
 		b = append(append(b, " cmd="...), command...)
-		b = strconv.AppendInt(append(b, " ttl="...), max(it.TTL(), 0), 10)
+		ttl := uint32(0) // never
+		if it.Exptime() != 0 {
+			ttl = uint32(it.TTL()) // past, it is a large number, as in memcached
+		}
+		b = strconv.AppendUint(append(b, " ttl="...), uint64(ttl), 10)
 		b = strconv.AppendInt(append(b, " clsid="...), int64(it.Class()), 10)
+		b = strconv.AppendInt(append(b, " cfd="...), int64(s.fd), 10)
 		return strconv.AppendInt(append(b, " size="...), int64(it.Size()), 10)
 	})
 }
