@@ -158,6 +158,7 @@ func serve(ctx context.Context, s *settings, env environment, logger *slog.Logge
 		return statusError{err, exitSystem}
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	sayKept(s, store, logger)
 	srv, err := server.New(s.serve, store, logger)
 	if err != nil {
 		return statusError{err, exitSystem}
@@ -186,6 +187,17 @@ func serve(ctx context.Context, s *settings, env environment, logger *slog.Logge
 	manager.stop()
 	logger.Info("stopped")
 	return err
+}
+
+// sayKept says what of the memory file was taken over, and why nothing was.
+func sayKept(s *settings, store *cache.Store, logger *slog.Logger) {
+	switch why := store.Cold(); {
+	case s.memoryFile == "":
+	case why != "":
+		logger.Warn("the cache begins empty", "reason", why)
+	default:
+		logger.Info("took over what the memory file keeps", "file", s.memoryFile, "items", store.Stats().Items)
+	}
 }
 
 func threads(s *settings) int {
