@@ -404,13 +404,15 @@ func TestRefusesInheritedFilesThatAreNoSockets(t *testing.T) {
 
 func TestClosesIdleConnections(t *testing.T) {
 	r := startServer(t, Options{IdleTimeout: time.Second})
-	busy, idle, partial := r.dial(t), r.dial(t), r.dial(t)
+	busy, idle, partial, half := r.dial(t), r.dial(t), r.dial(t), r.dial(t)
 	partial.say("get wh")
+	half.say("set k 0 0 100\r\nabc")
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
 		_, _ = io.Copy(io.Discard, idle.Conn)
 		_, _ = io.Copy(io.Discard, partial.Conn)
+		_, _ = io.Copy(io.Discard, half.Conn)
 	}()
 	for open := true; open; {
 		busy.say("mn\r\n")
@@ -421,7 +423,7 @@ func TestClosesIdleConnections(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	if kicks := r.conns.idleKicks.Load(); kicks != 2 {
+	if kicks := r.conns.idleKicks.Load(); kicks != 3 {
 		t.Errorf("%d idle connections were counted", kicks)
 	}
 }
