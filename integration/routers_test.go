@@ -3,6 +3,7 @@ package integration
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -252,7 +253,7 @@ func TestTransactionLargerThanTheLogPasses(t *testing.T) {
 		m := harness.NewCache(t)
 		w := harness.NewWire(t, m.Addr())
 		daemon := harness.Configure(t, db.SourceURL(), "log_bytes: 64KiB", "clusters:",
-			fmt.Sprintf("  - {name: east, routers: [%s], timeout: 2s}", w.Addr())).Daemon(t)
+			fmt.Sprintf("  - {name: east, routers: [%s], timeout: 2s}", w.Addr())).Daemon(t, "--admin-listen", "127.0.0.1:0")
 		s := db.Session(t)
 		s.Settle(t, m)
 		keys := db.Numbered(strings.Repeat("long", 20), 10_000) // about 900 KB
@@ -268,6 +269,11 @@ func TestTransactionLargerThanTheLogPasses(t *testing.T) {
 			t.Fatal(err)
 		}
 		daemon.Says(t, "the Log is full and no cluster takes more; the dump is closed")
+		// It is not the source that is waited for.
+		harness.Await(t, "readiness says so", func() bool {
+			_, body := get(t, daemon, "/readyz")
+			return strings.Contains(body, "the Log is full, and no cluster takes more")
+		})
 		if err := m.Thaw(); err != nil {
 			t.Fatal(err)
 		}
@@ -276,6 +282,10 @@ func TestTransactionLargerThanTheLogPasses(t *testing.T) {
 		t.Logf("delivered %v after the router had come back", time.Since(began).Round(time.Millisecond))
 		w.Restore(t, "bandwidth")
 		s.Settle(t, m)
+		harness.Await(t, "the daemon is ready again", func() bool {
+			status, _ := get(t, daemon, "/readyz")
+			return status == http.StatusOK
+		})
 		daemon.Stop(t)
 	})
 }

@@ -95,6 +95,7 @@ type reading struct {
 	latest             int64         // commit time of the last transaction, in microseconds since 1970
 	newest             *atomic.Int64 // where it is told; nil: nowhere
 	err                error         // of key, for who cannot be told otherwise
+	paused             atomic.Bool   // the Log is full, and room in it is waited for
 
 	onKey     func([]byte)
 	onRefused func(extract.Refusal)
@@ -141,7 +142,10 @@ func (r *reading) run(ctx context.Context, pos *binlog.Position) error {
 		}
 		r.logger.Warn("the Log is full and no cluster takes more; the dump is closed until half of it is free", "position", pos.String())
 		r.metrics.pauses.Inc()
-		if err := r.log.WaitRoom(ctx, r.log.Capacity()/2); err != nil {
+		r.paused.Store(true)
+		err = r.log.WaitRoom(ctx, r.log.Capacity()/2)
+		r.paused.Store(false)
+		if err != nil {
 			return errors.Join(context.Cause(ctx), r.close(ctx))
 		}
 		r.logger.Info("there is room in the Log again; reading goes on", "position", pos.String())

@@ -55,7 +55,9 @@ func (p *Pipeline) Ready() error {
 	if main == nil {
 		return errors.New("the source's log is not read yet")
 	}
-	if t, ok := main.reading.source.(Tailer); ok && !t.Tailing() {
+	if main.reading.paused.Load() {
+		errs = append(errs, errors.New("the source's log is not being read: the Log is full, and no cluster takes more; it goes on when half of it is free"))
+	} else if t, ok := main.reading.source.(Tailer); ok && !t.Tailing() {
 		errs = append(errs, errors.New("the source's log is not being read: the source is connected to, or waited for"))
 	}
 	if since := p.unreadable(time.Now()); since > stalled {
