@@ -212,8 +212,11 @@ func (e *Entry) SetCAS(it Item, cas uint64) { it.h.cas = cas }
 // SetToken notes that somebody was told to fill the item.
 func (e *Entry) SetToken(it Item) {
 	it.h.bits |= bitToken
-	if it.h.has(bitStale) {
-		it.h.atime = e.store.tick.Load()
+	switch tick := e.store.tick.Load(); {
+	case it.h.has(bitStub):
+		it.h.flags = tick
+	case it.h.has(bitStale):
+		it.h.atime = tick
 	}
 }
 

@@ -430,3 +430,27 @@ func TestAStubWithoutATimeKeepsOthersWaiting(t *testing.T) {
 		t.Error("the stub is hidden though its token is out")
 	}
 }
+
+// The token of a stub that was marked stale is a new one, and was handed out only now.
+func TestATokenForAStaleStubKeepsOthersWaiting(t *testing.T) {
+	s := open(t, Config{})
+	e := s.Lock([]byte("k"))
+	it, won, ok := e.Vivify(0)
+	if !won || !ok {
+		t.Fatal("no stub was made")
+	}
+	e.SetToken(it)
+	e.MarkStale(it)
+	e.Unlock()
+	s.forward(20 * time.Second)
+	e = s.Lock([]byte("k"))
+	if it, ok = e.Item(); !ok {
+		t.Fatal("the stub is gone")
+	}
+	e.SetToken(it)
+	e.Unlock()
+	s.forward(time.Second)
+	if token, _ := lease(s, "k"); token != HotMiss {
+		t.Errorf("a second reader was told to fill, with %d", token)
+	}
+}
