@@ -140,8 +140,8 @@ func (s *Store) letStealersIn() {
 }
 
 // weigh looks at what pages are worth, every second or whenever there is much to tell it
-// by, and moves some from the classes that have least of theirs to those that would have most. balance is
-// held.
+// by, and moves some from the classes that have least of theirs to those that would have
+// most of them. balance is held.
 func (s *Store) weigh() {
 	classes := s.classes[:s.valueClasses]
 	back := 0

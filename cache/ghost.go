@@ -60,8 +60,9 @@ func (g *ghosts) worth() float64 { return g.missed * g.page / max(g.looks, 1) }
 // deviations is how many standard deviations chance is allowed.
 const deviations = 3
 
-// bounds are what worth is at least and at most, as far as can be told: what happened so
-// often could, by chance, have happened so much less or more often (deviations). The class's mu is held.
+// bounds are what worth is at least and at most, as far as can be told: by chance, what
+// happened so often could have happened less or more often, by so many deviations. The
+// class's mu is held.
 func (g *ghosts) bounds() (least, most float64) {
 	spread := deviations * math.Sqrt(g.missed)
 	each := g.page / max(g.looks, 1)
