@@ -18,8 +18,10 @@ const (
 	// taken from.
 	needy = 1.2
 	// aged is how many times longer than a class's victims the next ones of another must
-	// not have been used, where nothing is counted of either.
+	// not have been used, where nothing is counted of that one.
 	aged = 4
+	// agedVictims is how many victims tell their age.
+	agedVictims = 8
 )
 
 // donor is the class, of values or of stubs as c is, that can best spare a page; nil if
@@ -64,7 +66,7 @@ func (s *Store) spare(c *class) (pages int, more bool) {
 // chunks of large values as many as the largest takes.
 func (s *Store) keeps(c *class) int {
 	if int(c.number) == s.valueClasses-1 {
-		return min(s.config.MaxItem/(c.perPage*dataSize)+1, len(s.pages.all)/16)
+		return min(s.config.MaxItem/(c.perPage*dataSize)+1, int(s.limit.Load()>>pageShift)/16)
 	}
 	return 1
 }
@@ -84,7 +86,8 @@ func (s *Store) stealPage(c *class) bool {
 	return s.drain(donor, s.victimPage(donor), false)
 }
 
-// victimPage is the page in which a class's next victim lies, or any.
+// victimPage is the page in which a class's next victim lies that is not being emptied
+// already, or any.
 func (s *Store) victimPage(c *class) uint32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,14 +98,19 @@ func (s *Store) victimPage(c *class) uint32 {
 	if ref == 0 {
 		ref = c.queue.oldest
 	}
-	if ref != 0 {
+	for range handSteps {
+		if ref == 0 {
+			break
+		}
+		h, at := s.at(ref), ref
 		// A large item's victim is its data.
-		if h := s.at(ref); int(h.class) != int(s.pages.all[s.pageOf(ref)].class) {
-			ref = *h.firstData()
+		if int(h.class) != int(s.pages.all[s.pageOf(ref)].class) {
+			at = *h.firstData()
 		}
-		if number := s.pageOf(ref); s.pages.all[number].class == c.number {
-			return number
+		if p := &s.pages.all[s.pageOf(at)]; p.class == c.number && p.state != pageDrained {
+			return s.pageOf(at)
 		}
+		ref = h.prev
 	}
 	return c.partial
 }
@@ -113,7 +121,9 @@ func (s *Store) rebalance() {
 	s.balance.Lock()
 	defer s.balance.Unlock()
 	s.retryDraining()
-	s.weigh()
+	if !s.config.NoEviction {
+		s.weigh() // emptying a page evicts
+	}
 	for range pagesPerStep {
 		if !s.overdrawn() {
 			break
@@ -182,7 +192,7 @@ type account struct {
 	least, most float64 // worth of a page
 	quiet       bool    // next to no ghost came back
 	spare       int     // pages that can be had
-	victims     float64 // ticks for which what was evicted was not used; 0: nothing was
+	victims     float64 // ticks for which what was evicted was not used; 0: too little was
 	idle        float64 // ticks for which what is next was not used
 }
 
@@ -197,12 +207,13 @@ func (s *Store) account(c *class) account {
 	if pages, more := s.spare(c); more {
 		a.spare = min(pages/donorShare+1, pages-s.keeps(c))
 	}
-	if c.evicted > 0 {
+	if c.evicted >= agedVictims {
 		a.victims = max(c.victimAge, 1)
 		c.evicted = 0
 	}
+	// What comes from a file was not asked for while there was nobody to ask.
 	least, _ := s.idle(c)
-	a.idle = float64(least)
+	a.idle = float64(min(least, s.tick.Load()-s.started))
 	return a
 }
 
@@ -237,14 +248,18 @@ const idleSample = 16
 // movePages moves up to n pages from one class to another.
 func (s *Store) movePages(from, to *class, n int) {
 	for range n {
-		if !s.drain(from, s.victimPage(from), true) {
+		// Somebody else may have taken of it meanwhile.
+		from.mu.Lock()
+		_, more := s.spare(from)
+		from.mu.Unlock()
+		if !more || !s.drain(from, s.victimPage(from), true) {
 			return
 		}
-		s.moved.Add(1)
 		to.mu.Lock()
 		if number := s.takePage(to); number != 0 {
 			to.pages++
 			s.addPartial(to, number)
+			s.moved.Add(1)
 		}
 		to.mu.Unlock()
 		s.letStealersIn()
@@ -261,7 +276,7 @@ func (s *Store) retryDraining() bool {
 	s.draining = nil
 	some := false
 	for _, number := range before {
-		if s.empty(s.classes[s.pages.all[number].class], number, false) {
+		if s.empty(s.classes[s.pages.all[number].class], number, true) {
 			some = true
 		} else {
 			s.draining = append(s.draining, number)
@@ -270,9 +285,10 @@ func (s *Store) retryDraining() bool {
 	return some
 }
 
-// drain takes a page from its class and empties it: what was used lately moves to other
-// chunks of the class if keep says so, everything else goes. It reports whether the page
-// is free now; if somebody holds an item of it, it will be later. balance is held.
+// drain takes a page from its class and empties it: if keep says so, items move to other
+// chunks of the class, for which others are evicted; stale values, and what large values
+// lie in, go. It reports whether the page is free now; if somebody holds an item of it, it
+// will be later. balance is held.
 func (s *Store) drain(c *class, number uint32, keep bool) bool {
 	c.mu.Lock()
 	p := &s.pages.all[number]
@@ -286,12 +302,17 @@ func (s *Store) drain(c *class, number uint32, keep bool) bool {
 	p.state = pageDrained
 	c.pages--
 	c.mu.Unlock()
-	if s.empty(c, number, keep) {
-		return true
+	for range drainTries {
+		if s.empty(c, number, keep) {
+			return true
+		}
 	}
 	s.draining = append(s.draining, number)
 	return false
 }
+
+// drainTries is how often a page is gone through for the items whose shards are busy.
+const drainTries = 3
 
 // empty empties a drained page and gives it back if nothing is left in it.
 func (s *Store) empty(c *class, number uint32, keep bool) bool {
@@ -386,7 +407,13 @@ func (s *Store) queued(held, c *class, owner uint32) bool {
 
 // move puts an item into another chunk of its class. The shard's lock and c.mu are held.
 func (s *Store) move(c *class, shard *shard, hash uint64, ref uint32, h *header) bool {
-	to := s.takeLocked(c, kindDraft, 0)
+	// What is evicted for it lies in the page that is being emptied, more often than not.
+	var to uint32
+	for range moveTries {
+		if to = s.takeLocked(c, kindDraft, 0); to != 0 {
+			break
+		}
+	}
 	if to == 0 {
 		return false
 	}
@@ -425,6 +452,9 @@ func (s *Store) move(c *class, shard *shard, hash uint64, ref uint32, h *header)
 	s.freeLocked(c, ref)
 	return true
 }
+
+// moveTries is how often evictTries items are evicted to move one.
+const moveTries = 8
 
 func (s *Store) copyChunk(to, from uint32, n int) {
 	copy(s.memoryAt(to, n), s.memoryAt(from, n))

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -81,6 +82,147 @@ func TestMemoryIsNotTakenFromWhatIsInUse(t *testing.T) {
 	if s.moved.Load() == 0 {
 		t.Error("no page has moved: nothing was asked of the balance")
 	}
+}
+
+// A miss that was given a token is a miss, too.
+func TestFillsByTokenAreCountedAsMisses(t *testing.T) {
+	s := open(t, Config{Memory: 16 << 20})
+	random := rand.New(rand.NewPCG(1, 1))
+	missed := 0
+	for range 100_000 {
+		key := fmt.Sprintf("k:%d", random.IntN(20_000))
+		e := s.Lock([]byte(key))
+		it, there := e.Plain()
+		if there {
+			e.Access(it)
+		} else {
+			e.Lease()
+		}
+		e.Unlock()
+		if !there {
+			missed++
+			if err := set(t, s, key, make([]byte, 1000), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if back := s.valueClass(headerSize + 1010).ghosts.back; missed == 0 || back == 0 {
+		t.Errorf("of %d misses %d were of keys evicted lately", missed, back)
+	}
+}
+
+// A reader who takes his time holds one item, and not the memory of its class.
+func TestAnItemThatIsHeldKeepsNoMemoryFromOthers(t *testing.T) {
+	s := open(t, Config{Memory: 16 << 20})
+	for i := range 2000 {
+		if err := set(t, s, fmt.Sprintf("large:%d", i), make([]byte, 10_000), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := s.valueClass(10_060)
+	ref := c.hand
+	if ref == 0 {
+		ref = c.queue.oldest
+	}
+	e := s.Lock(bytes.Clone(s.at(ref).key()))
+	it, ok := e.Plain()
+	if !ok {
+		t.Fatal("the next victim is not there")
+	}
+	_, pin, ok := it.AppendPieces(nil)
+	e.Unlock()
+	if !ok {
+		t.Fatal("it cannot be held")
+	}
+	for i, size := range []int{100, 300, 500} {
+		if err := set(t, s, fmt.Sprintf("small:%d", i), make([]byte, size), 0); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+	s.SetMemory(8 << 20)
+	for range 40 {
+		s.rebalance()
+	}
+	if s.overdrawn() {
+		t.Error("the memory is not given back")
+	}
+	s.Unpin(pin)
+}
+
+func TestTheBalanceEvictsNothingWhereNothingMayBeEvicted(t *testing.T) {
+	s := open(t, Config{Memory: 16 << 20, NoEviction: true})
+	fill := func(what string, size, most int) (n int) {
+		for n < most && set(t, s, fmt.Sprintf("%s:%d", what, n), make([]byte, size), 0) == nil {
+			n++
+		}
+		return n
+	}
+	large, small := fill("large", 1000, 7000), fill("small", 100, 1<<30)
+	evictions := func() (n uint64) {
+		for _, c := range s.Classes() {
+			n += c.Evictions
+		}
+		return n
+	}
+	s.SetMemory(12 << 20) // for which some must go
+	for range 100 {
+		s.forward(time.Second / ticksPerSecond)
+	}
+	before := evictions()
+	if before == 0 {
+		t.Fatal("nothing made room for less memory")
+	}
+	for i := range large / 2 {
+		del(s, fmt.Sprintf("large:%d", i))
+	}
+	for i := range small / 4 {
+		del(s, fmt.Sprintf("small:%d", small-1-i))
+	}
+	for i := range small {
+		_ = set(t, s, fmt.Sprintf("small:%d", i), make([]byte, 100), 0) // there may be no room
+	}
+	for range 400 {
+		s.forward(time.Second / ticksPerSecond)
+	}
+	if n := evictions() - before; n > 0 || s.moved.Load() > 0 {
+		t.Errorf("%d items were evicted, %d pages moved", n, s.moved.Load())
+	}
+}
+
+// What is in use in pages that are given away moves to others.
+func TestWhatIsInUseMovesOutOfPagesThatAreGivenAway(t *testing.T) {
+	s := open(t, Config{Memory: 16 << 20})
+	const count = 250_000 // more than fit
+	for i := range count {
+		if err := set(t, s, fmt.Sprintf("k:%d", i), make([]byte, 100), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var hot []string
+	for i := 0; i < count; i += 10 {
+		key := fmt.Sprintf("k:%d", i)
+		if _, ok := get(s, key); ok {
+			hot = append(hot, key)
+		}
+	}
+	s.balance.Lock()
+	c := s.valueClass(headerSize + 110)
+	for range 3 {
+		if !s.drain(c, s.victimPage(c), true) {
+			t.Error("a page is not empty")
+		}
+	}
+	s.balance.Unlock()
+	kept := 0
+	for _, key := range hot {
+		if _, ok := get(s, key); ok {
+			kept++
+		}
+	}
+	if len(hot) == 0 || kept < len(hot)*999/1000 {
+		t.Errorf("of %d in use %d are there", len(hot), kept)
+	}
+	s.check(t)
 }
 
 // What a few events say is held against what many do only as far as they can tell.

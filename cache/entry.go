@@ -132,6 +132,7 @@ func (e *Entry) link(ref uint32, h *header) {
 	} else {
 		old := s.at(e.ref)
 		oldClass := s.classes[old.class]
+		stub := old.has(bitStub) // the fill of a miss
 		if e.slot == nil {
 			_, e.slot = e.shard.find(s, e.hash, e.key)
 		}
@@ -142,6 +143,9 @@ func (e *Entry) link(ref uint32, h *header) {
 		if oldClass != c {
 			oldClass.mu.Unlock()
 			c.mu.Lock()
+		}
+		if stub {
+			c.ghosts.stored(e.hash)
 		}
 	}
 	s.setKind(c, ref, h, kindLinked)

@@ -87,10 +87,11 @@ type Store struct {
 	indexBytes   atomic.Int64
 	overflowUsed atomic.Uint32
 
-	now  atomic.Uint32 // seconds of the store's clock
-	tick atomic.Uint32 // the same in ticks
-	cas  atomic.Uint64
-	gen  atomic.Uint32 // of the last flush; items of others are gone
+	started uint32        // tick
+	now     atomic.Uint32 // seconds of the store's clock
+	tick    atomic.Uint32 // the same in ticks
+	cas     atomic.Uint64
+	gen     atomic.Uint32 // of the last flush; items of others are gone
 	// refuseUntil is the tick until which every add is refused, since a hold-off had no
 	// place.
 	refuseUntil atomic.Uint32
@@ -183,6 +184,7 @@ func newStore(config Config, reserve int64, now time.Time) (*Store, error) {
 	if err := s.makeMemory(now); err != nil {
 		return nil, errors.Join(err, s.unmap())
 	}
+	s.started = s.tick.Load()
 	return s, nil
 }
 
