@@ -66,7 +66,7 @@ func TestMemoryIsNotTakenFromWhatIsInUse(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(1, 1))
 	asked, hits := 0, 0
-	for range 40 * ticksPerSecond {
+	for range 20 * ticksPerSecond {
 		for range 500 {
 			asked++
 			if asideOf(t, s, random, "hot", small, 100) {
@@ -191,8 +191,8 @@ func TestTheBalanceEvictsNothingWhereNothingMayBeEvicted(t *testing.T) {
 
 // What is in use in pages that are given away moves to others.
 func TestWhatIsInUseMovesOutOfPagesThatAreGivenAway(t *testing.T) {
-	s := open(t, Config{Memory: 16 << 20})
-	const count = 250_000 // more than fit
+	s := open(t, Config{Memory: 8 << 20})
+	const count = 125_000 // more than fit
 	for i := range count {
 		if err := set(t, s, fmt.Sprintf("k:%d", i), make([]byte, 100), 0); err != nil {
 			t.Fatal(err)
