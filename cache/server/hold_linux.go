@@ -138,7 +138,7 @@ func (l *loop) reap() {
 			h.slow = h.moved < slowBytes
 			h.since, h.moved = l.now, 0
 		}
-		if h.slow && l.srv.tooMuch(h.held, h.pinned, h.partial) {
+		if h.slow && l.srv.tooMuch(holdings{h.held, h.pinned, h.partial}, holdings{}) {
 			l.cut(h.conn)
 		}
 	}

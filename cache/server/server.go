@@ -90,14 +90,24 @@ const (
 // holds in vain.
 const slowBytes = 64 << 10
 
-// tooMuch reports whether there is too much of something that a connection holds. Of values
-// being received, half of what the store gives for them: the other half is for those who
-// finish.
-func (srv *Server) tooMuch(held, pinned, partial int64) bool {
+// holdings is what is kept for clients that decide for how long, in bytes: beginnings of
+// commands and answers, values that are being sent, values that are being received.
+type holdings struct{ held, pinned, partial int64 }
+
+func (h *holdings) add(o holdings) {
+	h.held += o.held
+	h.pinned += o.pinned
+	h.partial += o.partial
+}
+
+// tooMuch reports whether there is too much of something that a connection holds, also
+// without what is going already. Of values being received, half of what the store gives
+// for them: the other half is for those who finish.
+func (srv *Server) tooMuch(own, going holdings) bool {
 	totals, share := &srv.conns, srv.options.Memory/8
-	return held > 0 && totals.held.Load() > srv.options.heldBound ||
-		pinned > 0 && totals.pinned.Load() > share ||
-		partial > 0 && totals.partial.Load() > share/2
+	return own.held > 0 && totals.held.Load()-going.held > srv.options.heldBound ||
+		own.pinned > 0 && totals.pinned.Load()-going.pinned > share ||
+		own.partial > 0 && totals.partial.Load()-going.partial > share/2
 }
 
 // New binds the listeners of a server; it accepts nobody before Run. The store stays the

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -104,7 +106,7 @@ func (s *stream) cutOff() {
 const reapEvery = time.Second
 
 // reap closes streams, while all connections together hold more than they may, that hold
-// something in vain, until stop is closed.
+// something in vain, the oldest first, until stop is closed.
 func (ss *streams) reap(stop <-chan struct{}) {
 	ticker := time.NewTicker(reapEvery)
 	defer ticker.Stop()
@@ -113,22 +115,42 @@ func (ss *streams) reap(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case now := <-ticker.C:
-			ss.mu.Lock()
-			for s := range ss.open {
-				if s.inVain(now) {
-					s.cutOff()
-				}
-			}
-			ss.mu.Unlock()
+			ss.reapAt(now)
 		}
 	}
 }
 
-// inVain reports whether the stream holds what there is too much of, and moved too little
-// in the window that has just ended.
-func (s *stream) inVain(now time.Time) bool {
+func (ss *streams) reapAt(now time.Time) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	var slow []*stream
+	var going holdings // of those that are closed, and have not given it back yet
+	for s := range ss.open {
+		switch {
+		case s.holds.cut.Load():
+			going.add(s.holds.now())
+		case s.slow(now):
+			slow = append(slow, s)
+		}
+	}
+	slices.SortFunc(slow, func(a, b *stream) int { return cmp.Compare(a.holds.since.Load(), b.holds.since.Load()) })
+	for _, s := range slow {
+		if own := s.holds.now(); s.srv.tooMuch(own, going) {
+			s.cutOff()
+			going.add(own)
+		}
+	}
+}
+
+func (h *streamHolds) now() holdings {
+	return holdings{h.held.Load(), h.pinned.Load(), h.partial.Load()}
+}
+
+// slow reports whether the stream holds something, and moved too little in the window that
+// has just ended.
+func (s *stream) slow(now time.Time) bool {
 	h := &s.holds
-	if h.since.Load() == 0 || h.cut.Load() {
+	if h.since.Load() == 0 {
 		h.window = time.Time{}
 		return false
 	}
@@ -139,10 +161,9 @@ func (s *stream) inVain(now time.Time) bool {
 		return false
 	case now.Sub(h.window) < time.Duration(s.srv.options.slowSeconds)*time.Second:
 		return false
-	}
-	slow := moved-h.moved < slowBytes
-	if !slow {
+	case moved-h.moved >= slowBytes:
 		h.window, h.moved = now, moved
+		return false
 	}
-	return slow && s.srv.tooMuch(h.held.Load(), h.pinned.Load(), h.partial.Load())
+	return true
 }
