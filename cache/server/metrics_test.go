@@ -37,14 +37,7 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	r := startServer(t, Options{})
 	c := r.dial(t)
 	c.say("set k 0 0 5\r\nhello\r\nget k\r\nget none\r\ndelete none\r\nlease-get k2\r\nlease-get k2\r\nlease-set k2 7 0 0 1\r\nx\r\nmn\r\n")
-	var text strings.Builder
-	for line := ""; line != "MN\r\n"; {
-		var err error
-		if line, err = c.r.ReadString('\n'); err != nil {
-			t.Fatal(err)
-		}
-		text.WriteString(line)
-	}
+	text := c.hearsUpTo("MN\r\n")
 	got := gathered(t, r.Server)
 	for name, want := range map[string]float64{
 		"mccache_items": 2, "mccache_items_stored_total": 2, "mccache_commands_total{command=set}": 2,
@@ -53,7 +46,7 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 		"mccache_connections": 1, "mccache_connections_accepted_total": 1, "mccache_memory_limit_bytes": 64 << 20,
 	} {
 		if value, ok := got[name]; !ok || value != want {
-			t.Errorf("%s is %v, want %v, after\n%s", name, value, want, &text)
+			t.Errorf("%s is %v, want %v, after\n%s", name, value, want, text)
 		}
 	}
 }

@@ -146,6 +146,20 @@ func (c *client) hears(want string) {
 	}
 }
 
+// hearsUpTo is all lines up to one.
+func (c *client) hearsUpTo(last string) string {
+	c.t.Helper()
+	var text strings.Builder
+	for line := ""; line != last; {
+		var err error
+		if line, err = c.r.ReadString('\n'); err != nil {
+			c.t.Fatalf("after %.80q: %v", text.String(), err)
+		}
+		text.WriteString(line)
+	}
+	return text.String()
+}
+
 // hearsEnd waits for the connection's end, before which there is exactly this.
 func (c *client) hearsEnd(want string) {
 	c.t.Helper()
@@ -360,17 +374,10 @@ func TestListsConnections(t *testing.T) {
 	r := startServer(t, Options{})
 	c := r.dial(t)
 	c.say("stats conns\r\nmn\r\n")
-	var text strings.Builder
-	for line := ""; line != "MN\r\n"; {
-		var err error
-		if line, err = c.r.ReadString('\n'); err != nil {
-			t.Fatal(err)
-		}
-		text.WriteString(line)
-	}
+	text := c.hearsUpTo("MN\r\n")
 	for _, want := range []string{":addr tcp:" + c.LocalAddr().String(), ":listen_addr tcp:" + r.addr, ":state conn_listening", ":state conn_read", ":secs_since_last_cmd 0"} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("stats conns does not say %q:\n%s", want, text.String())
+		if !strings.Contains(text, want) {
+			t.Errorf("stats conns does not say %q:\n%s", want, text)
 		}
 	}
 }
