@@ -16,8 +16,9 @@ import (
 // caller keeps them (a copy of [Batch.Command]), sends them again with back-off,
 // and tells what Ack returns of each that has been. It is nil if refused is 0.
 //
-// Errors are [ErrFellOut], [ErrClosed] and [ErrOrder]; the position is then that of
-// what was acknowledged before.
+// Errors are [ErrFellOut], [ErrClosed] and [ErrOrder]. After the first two the position
+// may have moved past some of b's transactions, for their commands have been answered;
+// where any was refused it stays before b for good. After ErrOrder nothing has moved.
 func (c *Cursor) Ack(b *Batch, refused int) (*Refused, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

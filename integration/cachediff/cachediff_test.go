@@ -144,3 +144,19 @@ func check(t *testing.T, p profile, n uint64, c command) {
 		}
 	}
 }
+
+// A machine that has much else to do takes its time to start a server.
+func TestClocksCanBeBroughtInStepHoweverLongAStartTakes(t *testing.T) {
+	for starts := 10 * time.Millisecond; starts < 2*time.Second; starts += 10 * time.Millisecond {
+		early := 20 * time.Millisecond
+		var lag time.Duration
+		for range 2 {
+			// As settle measures it: in the half seconds before and after.
+			lag = (starts-early+3*time.Second/2)%time.Second - time.Second/2
+			early = sooner(early, lag)
+		}
+		if lag != 0 || early < 0 || early >= time.Second {
+			t.Errorf("a start that takes %v, made %v early, leaves %v", starts, early, lag)
+		}
+	}
+}

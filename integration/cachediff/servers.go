@@ -81,7 +81,7 @@ func (s *stage) align(ctx context.Context) error {
 			return fmt.Errorf("bring the clocks of %v and %v in step: at the %dth attempt they are still %v apart", s.subject, s.reference, attempt, lag.Abs())
 		}
 		if attempt > 1 {
-			early = max(0, early+lag)
+			early = sooner(early, lag)
 		}
 		if _, err := s.world.subject.tick(ctx); err != nil {
 			return err
@@ -96,6 +96,13 @@ func (s *stage) align(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// sooner is how long before a second of the subject the reference is to be started, when
+// a start so early left it that far behind: it is a matter of phase, so a start that takes
+// longer than half a second may as well be made for the second after.
+func sooner(early, lag time.Duration) time.Duration {
+	return (early + lag + time.Second) % time.Second
 }
 
 func (s *stage) connect(ctx context.Context, addr string) (err error) {
