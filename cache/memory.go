@@ -19,7 +19,7 @@ type region struct{ bytes []byte }
 
 // reserve takes size bytes of address space. huge asks for large pages.
 func reserve(size int, huge bool) (region, error) {
-	bytes, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	bytes, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve)
 	if err != nil {
 		return region{}, fmt.Errorf("reserve %d MiB of memory: %w", size>>20, err)
 	}
@@ -39,9 +39,9 @@ func mapFile(file *os.File, size int) (region, error) {
 }
 
 // forget gives the memory between two offsets back to the system, as far as whole pages
-// of it lie there; it reads as zeros afterwards.
+// of it lie there. What it reads as afterwards is up to the system.
 func (r region) forget(from, to int) error {
-	return unix.Madvise(r.bytes[from:to], unix.MADV_DONTNEED)
+	return unix.Madvise(r.bytes[from:to], adviceForget)
 }
 
 func (r region) base() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(r.bytes)) }

@@ -131,7 +131,7 @@ func (s *stateCheck) space(dir string) {
 		s.warn("space", "", "it cannot be found out how much room there is: %v", err)
 		return
 	}
-	free := config.Size(fs.Bavail * uint64(fs.Bsize))
+	free := config.Size(product(fs.Bavail, fs.Bsize))
 	unit := config.MiB
 	if free >= 10*config.GiB {
 		unit = config.GiB
@@ -142,6 +142,11 @@ func (s *stateCheck) space(dir string) {
 		return
 	}
 	s.ok("space", "%s are free", whole)
+}
+
+// product multiplies what each system gives as integers of its own.
+func product[B, S ~int64 | ~uint64 | ~int32 | ~uint32](blocks B, size S) uint64 {
+	return uint64(max(blocks, 0)) * uint64(size)
 }
 
 // checkpoint says what was saved, and whether it fits the configuration.
