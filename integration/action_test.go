@@ -167,12 +167,7 @@ func TestCacheThatIsAwayAtTheStartIsProbedLater(t *testing.T) {
 	db := harness.MySQL(t) // the source has no part in it
 	m := harness.NewCache(t)
 	away := (&fake{answer: textOnly})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := fmt.Sprintf("127.0.0.1:%d", servers.FreePort(t))
 	if err := m.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // Wire is what connections of mcsqueal lead through, so that they can be cut and slowed.
@@ -14,11 +16,11 @@ type Wire struct {
 	proxy *toxiproxy.Proxy
 }
 
-// NewWire leads to a server, and takes the first port that is free.
+// NewWire leads to a server, on a port that stays its own while it is cut.
 func NewWire(t *testing.T, server string) *Wire {
 	t.Helper()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	w := &Wire{proxy: toxiproxy.NewProxy(api, t.Name(), "127.0.0.1:0", server)}
+	w := &Wire{proxy: toxiproxy.NewProxy(api, t.Name(), fmt.Sprintf("127.0.0.1:%d", servers.FreePort(t)), server)}
 	if err := w.proxy.Start(); err != nil {
 		t.Fatal(err)
 	}

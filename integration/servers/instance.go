@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -32,6 +31,7 @@ type Instance struct {
 	dir     string // scratch folder
 	remove  func() error
 	port    int
+	release func()                      // gives the port up; nil before the first start
 	command func() (*exec.Cmd, error)   // for the present port
 	answers func(context.Context) error // nil when the server serves; it must know our process from another on the port
 	hangUp  func()                      // closes our clients' idle connections
@@ -48,15 +48,15 @@ func (in *Instance) start(ctx context.Context) error {
 	defer in.mu.Unlock()
 	const attempts = 10
 	for attempt := 1; ; attempt++ {
-		port, err := freePort()
-		if err != nil {
+		var err error
+		if in.port, in.release, err = ReservePort(); err != nil {
 			return err
 		}
-		in.port = port
 		err = in.run(ctx)
 		if err == nil || !errors.Is(err, errPortTaken) || attempt == attempts {
 			return err
 		}
+		in.release()
 	}
 }
 
@@ -259,6 +259,9 @@ func (in *Instance) Close() error {
 			return err
 		}
 	}
+	if in.release != nil {
+		in.release()
+	}
 	return in.remove()
 }
 
@@ -284,25 +287,4 @@ func tail(text []byte) []byte {
 		text = text[len(text)-most:]
 	}
 	return bytes.TrimSpace(text)
-}
-
-// freePort finds a port that nobody listens on. It lies below the range that Linux
-// gives to outgoing connections (ip_local_port_range, from 32768), so that it is
-// still free when a server that was killed comes back to it.
-func freePort() (int, error) {
-	const low, high = 15000, 32000
-	var last error
-	for range 200 {
-		port := low + rand.IntN(high-low)
-		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			last = err
-			continue
-		}
-		if err := l.Close(); err != nil {
-			return 0, fmt.Errorf("look for a free port: %w", err)
-		}
-		return port, nil
-	}
-	return 0, fmt.Errorf("look for a free port: %w", last)
 }

@@ -63,6 +63,17 @@ func Mccache(tb testing.TB, c MccacheConfig) *Memcached {
 	return kept(tb, func(ctx context.Context) (*Memcached, error) { return StartMccache(ctx, c) })
 }
 
+// FreePort is ReservePort for a test, which has the port to its end.
+func FreePort(tb testing.TB) (port int) {
+	tb.Helper()
+	port, release, err := ReservePort()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(release)
+	return port
+}
+
 // Stat is one of the counters that Stats gives.
 func (m *Memcached) Stat(tb testing.TB, counter string) (n int) {
 	tb.Helper()

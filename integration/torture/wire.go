@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/Shopify/toxiproxy/v2/stream"
 	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/rs/zerolog"
+
+	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
 // wire is a proxy in this process that connections lead through, so that they can
@@ -20,37 +21,38 @@ import (
 type wire struct {
 	name     string
 	proxy    *toxiproxy.Proxy
-	up, down *line // to the server, and from it
+	release  func() // gives its port up, which nobody else may have while it is cut
+	up, down *line  // to the server, and from it
 }
 
 // newWire leads to a server, and is open.
 func newWire(name, server string) (*wire, error) {
 	toxics.Register(tormentType, new(torment))
-	var last error
-	for range 100 {
-		// Below the ports that outgoing connections get: while the wire is cut,
-		// nobody else must take it.
-		const low, high = 15000, 32000
-		listen := fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(high-low))
-		api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-		w := &wire{name: name, proxy: toxiproxy.NewProxy(api, name, listen, server), up: newLine(), down: newLine()}
-		for direction, l := range map[string]*line{"upstream": w.up, "downstream": w.down} {
-			t, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
-				`{"name": %q, "type": %q, "stream": %[1]q}`, direction, tormentType)))
-			if err != nil {
-				return nil, fmt.Errorf("prepare the wire to %s: %w", name, err)
-			}
-			own, ok := t.Toxic.(*torment)
-			if !ok {
-				return nil, fmt.Errorf("prepare the wire to %s: it has a %T", name, t.Toxic)
-			}
-			own.line = l
-		}
-		if last = w.proxy.Start(); last == nil {
-			return w, nil
-		}
+	port, release, err := servers.ReservePort()
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("lead a wire to %s: %w", name, last)
+	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	w := &wire{
+		name: name, release: release, up: newLine(), down: newLine(),
+		proxy: toxiproxy.NewProxy(api, name, fmt.Sprintf("127.0.0.1:%d", port), server),
+	}
+	for direction, l := range map[string]*line{"upstream": w.up, "downstream": w.down} {
+		t, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
+			`{"name": %q, "type": %q, "stream": %[1]q}`, direction, tormentType)))
+		if err != nil {
+			return nil, fmt.Errorf("prepare the wire to %s: %w", name, err)
+		}
+		own, ok := t.Toxic.(*torment)
+		if !ok {
+			return nil, fmt.Errorf("prepare the wire to %s: it has a %T", name, t.Toxic)
+		}
+		own.line = l
+	}
+	if err := w.proxy.Start(); err != nil {
+		return nil, fmt.Errorf("lead a wire to %s: %w", name, err)
+	}
+	return w, nil
 }
 
 func (w *wire) addr() string { return w.proxy.Listen }
@@ -78,6 +80,7 @@ func (w *wire) close() {
 	w.up.ail(ailment{})
 	w.down.ail(ailment{})
 	w.proxy.Stop()
+	w.release()
 }
 
 // illness is what can be wrong with one direction of a wire.
