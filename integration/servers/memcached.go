@@ -204,8 +204,12 @@ func (m *Memcached) launch(ctx context.Context, command func() (*exec.Cmd, error
 		return nil, errors.Join(err, m.Close())
 	}
 	m.client = memcache.New(m.Addr())
+	m.client.Timeout = answerTimeout // its own, half a second, is none on a busy machine
 	return m, nil
 }
+
+// answerTimeout is how long an answer to a client here may take.
+const answerTimeout = 60 * time.Second
 
 // Client is an independent client. It lives through restarts, and is closed by
 // Close.
@@ -239,7 +243,7 @@ func (m *Memcached) ask(ctx context.Context, command string) (_ []string, err er
 		return nil, err
 	}
 	defer conn.Close()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(answerTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
