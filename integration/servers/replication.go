@@ -49,6 +49,9 @@ func (d *Database) ReplicateFrom(ctx context.Context, source *Database) error {
 		if status.connected && status.applying {
 			return nil
 		}
+		if status.stuck {
+			return fmt.Errorf("replicate %s from %s: %s", d, source, status.problem)
+		}
 		problem = status.problem
 		select {
 		case <-ctx.Done():
@@ -60,6 +63,7 @@ func (d *Database) ReplicateFrom(ctx context.Context, source *Database) error {
 
 type replicaStatus struct {
 	connected, applying bool
+	stuck               bool // what it has received cannot be applied, ever
 	problem             string
 }
 
@@ -99,6 +103,7 @@ func (d *Database) replicaStatus(ctx context.Context) (replicaStatus, error) {
 			status.applying = string(values[i]) == "Yes"
 		case "Last_IO_Error", "Last_SQL_Error":
 			status.problem += string(values[i])
+			status.stuck = status.stuck || column == "Last_SQL_Error" && len(values[i]) > 0
 		}
 	}
 	return status, rows.Err()
@@ -117,18 +122,21 @@ func (d *Database) CatchUp(ctx context.Context, source *Database) error {
 	if err := source.db.QueryRowContext(ctx, position).Scan(&gtids); err != nil {
 		return fmt.Errorf("ask %s what it has: %w", source, err)
 	}
-	timeout := startTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		// A little less, so that there is time to ask what is wrong.
-		timeout = min(timeout, time.Until(deadline)*9/10)
-	}
-	answer := -1
-	if err := d.db.QueryRowContext(ctx, wait, gtids, timeout.Seconds()).Scan(&answer); err != nil {
-		return fmt.Errorf("wait until %s has %s: %w", d, gtids, err)
-	}
-	if answer != 0 {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not within %v", startTimeout))
+	defer cancel()
+	for {
+		// A second at a time: who is stuck need not be waited for.
+		answer := -1
+		err := d.db.QueryRowContext(ctx, wait, gtids, 1).Scan(&answer)
+		if err == nil && answer == 0 {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("wait until %s has %s: %w", d, gtids, errors.Join(err, context.Cause(ctx)))
+		}
 		status, err := d.replicaStatus(ctx)
-		return errors.Join(fmt.Errorf("wait until %s has %s: not within %v; last error of replication: %s", d, gtids, timeout, status.problem), err)
+		if err != nil || status.stuck || ctx.Err() != nil {
+			return errors.Join(fmt.Errorf("wait until %s has %s: last error of replication: %s", d, gtids, status.problem), err, context.Cause(ctx))
+		}
 	}
-	return nil
 }
