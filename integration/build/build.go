@@ -23,7 +23,8 @@ func Command(ctx context.Context, dir, name string, flags ...string) (path strin
 	args := append([]string{"build", "-o", path}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/mcsqueal/mcsqueal/cmd/"+name)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // go then removes its temporary files
-	cmd.WaitDelay = 10 * time.Second
+	// A busy machine takes its time to end what has begun.
+	cmd.WaitDelay = time.Minute
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", name, err, said)
 	}

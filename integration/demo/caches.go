@@ -34,7 +34,7 @@ func (d *demo) startCaches(ctx context.Context) (*caches, error) {
 		if err == nil {
 			c.client = memcache.New(append(c.routers, c.servers...)...)
 			c.client.MaxIdleConns = readerCount + 2
-			c.client.Timeout = 5 * time.Second
+			c.client.Timeout = 30 * time.Second
 			c.close = append(c.close, c.client.Close)
 			return c, nil
 		}
@@ -117,7 +117,7 @@ func (d *demo) startSystems(ctx context.Context, c *caches) error {
 			return err
 		}
 		c.close = append(c.close, m.stop)
-		if err := waitFor(ctx, 5*time.Second, func() (bool, error) {
+		if err := waitFor(ctx, time.Minute, func() (bool, error) {
 			if m.Ended() {
 				return false, fmt.Errorf("%s ended (%w); it said: %s", path, m.Err(), m.said())
 			}

@@ -36,7 +36,7 @@ func startChild(cmd *exec.Cmd, log string) (*child, error) {
 // stop ends the child as an administrator would, and waits until it is gone; Err
 // then says how it ended. It is an error if it had to be killed.
 func (c *child) stop() error {
-	const patient = 10 * time.Second
+	const patient = 30 * time.Second
 	if err := c.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (p *program) run(dir, source string, c *caches) (*daemon, error) {
 // waitReady waits until a commit's key has been deleted.
 func (d *daemon) waitReady(ctx context.Context, s *shop, c *caches) error {
 	var last time.Time
-	err := waitFor(ctx, 20*time.Second, func() (bool, error) {
+	err := waitFor(ctx, time.Minute, func() (bool, error) {
 		if d.child.Ended() {
 			return false, errors.New("it has ended")
 		}

@@ -18,6 +18,10 @@ import (
 type demo struct {
 	out  *screen
 	half time.Duration
+	// least is how many reads and orders there are in each half, and one stale read without
+	// mcsqueal, however long that takes. rest is how long all else may take.
+	least int64
+	rest  time.Duration
 	// install gets servers that are missing; has tells which are there.
 	install func(context.Context, io.Writer) error
 	has     func(servers.Kind) bool
@@ -39,8 +43,7 @@ func (d *demo) run(ctx context.Context) error {
 	d.out.title("mcsqueal: a shop without it and with it")
 	err := d.get(ctx)
 	if err == nil {
-		// What goes wrong, goes wrong within a minute.
-		limit := 2*d.half + 40*time.Second
+		limit := 2*d.half + d.rest
 		limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the demo is not done after %v; the machine may be too busy for it", limit))
 		defer cancel()
 		if err = d.play(limited); err != nil && limited.Err() != nil {
@@ -193,7 +196,7 @@ func (d *demo) runHalf(ctx context.Context, shop *shop, with bool) (*figures, er
 	}
 	w := newWorkload(shop, caches, with)
 	stopShowing := d.out.show(func() string { return fmt.Sprintf("%-18s%s", name, w.progress()) })
-	err = w.run(ctx, d.half)
+	err = w.run(ctx, d.half, d.least)
 	stopShowing()
 	if err != nil {
 		if daemon != nil {

@@ -50,6 +50,8 @@ func shortDemo(t *testing.T, out io.Writer, kinds ...servers.Kind) *demo {
 	return &demo{
 		out:     newScreen(out),
 		half:    time.Second,
+		least:   20,
+		rest:    5 * time.Minute,
 		install: func(context.Context, io.Writer) error { return errors.New("this test installs nothing") },
 		has:     func(k servers.Kind) bool { return slices.Contains(kinds, k) },
 	}
@@ -182,12 +184,10 @@ func withMemcached(t *testing.T) string {
 	return dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
-// trigger is a terminal that calls a function when a text is first written to it.
+// trigger is a terminal that calls functions when a text of each is first written to it.
 type trigger struct {
-	text string
-	call func()
+	calls map[string]func()
 
-	once sync.Once
 	mu   sync.Mutex
 	said bytes.Buffer // guarded by mu
 }
@@ -196,8 +196,11 @@ func (w *trigger) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.said.Write(p)
-	if strings.Contains(w.said.String(), w.text) {
-		w.once.Do(w.call)
+	for text, call := range w.calls {
+		if strings.Contains(w.said.String(), text) {
+			delete(w.calls, text)
+			call()
+		}
 	}
 	return len(p), nil
 }
@@ -212,9 +215,16 @@ func TestInterruptLeavesNothingBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			out := &trigger{text: text, call: cancel}
+			out := &trigger{calls: map[string]func(){text: cancel}}
 			d := shortDemo(t, out, servers.KindMySQL, servers.KindMemcached)
 			d.out.terminal = true
+			// The half that is interrupted would not be over by then.
+			switch long := func() { d.half = time.Minute }; {
+			case strings.HasPrefix(text, "without mcsqueal"):
+				long()
+			case strings.HasPrefix(text, "with mcsqueal"):
+				out.calls["starting mcsqueal"] = long
+			}
 			began := time.Now()
 			err := d.run(ctx)
 			if !errors.Is(err, context.Canceled) || len(d.unclean) != 0 {

@@ -50,6 +50,7 @@ func newDemo(out *screen, half time.Duration) *demo {
 	return &demo{
 		out:     out,
 		half:    half,
+		rest:    40 * time.Second, // what goes wrong, goes wrong within a minute
 		install: servers.Install,
 		has:     func(k servers.Kind) bool { return servers.Missing(k) == nil },
 	}

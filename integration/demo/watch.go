@@ -30,7 +30,7 @@ type order struct {
 
 const (
 	// patience is how long keys are waited for that do not go.
-	patience = 10 * time.Second
+	patience = 30 * time.Second
 	// askAtOnce bounds a get of several keys.
 	askAtOnce = 100
 )

@@ -24,8 +24,8 @@ type workload struct {
 	reads   atomic.Int64
 	stale   atomic.Int64
 	readers []*reader
-	orders  int // committed; the writer's until it has ended
-	left    int // pages that were old in the end
+	orders  atomic.Int64 // committed
+	left    int          // pages that were old in the end
 }
 
 func newWorkload(s *shop, c *caches, watched bool) *workload {
@@ -41,18 +41,32 @@ func newWorkload(s *shop, c *caches, watched bool) *workload {
 	return w
 }
 
-// run goes on for a while, and returns when all is quiet again: with mcsqueal when
-// every key is gone that the commits named, or has not gone in quite some time.
-func (w *workload) run(ctx context.Context, d time.Duration) error {
+// run goes on for a while, and until there are so many reads and orders at least. It
+// returns when all is quiet again: with mcsqueal when every key is gone that the commits
+// named, or has not gone in quite some time.
+func (w *workload) run(ctx context.Context, d time.Duration, least int64) error {
 	w.began.Store(time.Now().UnixNano())
 	// Work that has begun is done to its end: only ctx breaks it off.
 	over := make(chan struct{})
-	timer := time.AfterFunc(d, func() {
+	working, workCtx := errgroup.WithContext(ctx)
+	working.Go(func() error {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		for {
+			select {
+			case <-workCtx.Done():
+				return context.Cause(workCtx)
+			case <-timer.C:
+			}
+			if w.shows(least) {
+				break
+			}
+			timer.Reset(10 * time.Millisecond)
+		}
 		w.ended.Store(time.Now().UnixNano())
 		close(over)
+		return nil
 	})
-	defer timer.Stop()
-	working, workCtx := errgroup.WithContext(ctx)
 	working.Go(func() error { return w.write(workCtx, over) })
 	for _, r := range w.readers {
 		working.Go(func() error { return r.run(workCtx, over) })
@@ -97,11 +111,16 @@ func (w *workload) write(ctx context.Context, over <-chan struct{}) error {
 		if err != nil {
 			return err
 		}
-		w.orders++
+		w.orders.Add(1)
 		if w.watch != nil {
 			w.watch.add(order, at)
 		}
 	}
+}
+
+// shows tells whether enough has happened to be shown.
+func (w *workload) shows(least int64) bool {
+	return w.reads.Load() >= least && w.orders.Load() >= least && (least == 0 || w.watch != nil || w.stale.Load() > 0)
 }
 
 // sweep counts the pages of which the cache still holds an old version. Nobody
@@ -142,7 +161,7 @@ func (w *workload) progress() string {
 func (w *workload) figures() *figures {
 	f := &figures{
 		reads: int(w.reads.Load()), stale: int(w.stale.Load()),
-		pages: pageCount, left: w.left, orders: w.orders,
+		pages: pageCount, left: w.left, orders: int(w.orders.Load()),
 	}
 	var staleFor [][]time.Duration
 	for _, r := range w.readers {
