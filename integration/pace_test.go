@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,7 +47,9 @@ func TestReplayKeepsToItsRate(t *testing.T) {
 	})
 	t.Run("interrupted", func(t *testing.T) {
 		m.Fill(t, keys...)
-		p := harness.Call{Args: args}.Start(t)
+		slow := slices.Clone(args)
+		slow[len(slow)-1] = "50" // for six seconds, so that it is not over when that is said
+		p := harness.Call{Args: slow}.Start(t)
 		m.AwaitGone(t, keys[0])
 		p.Signal(t, syscall.SIGTERM)
 		p.MustEnd(t, 1, "interrupted", "not complete")

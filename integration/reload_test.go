@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
@@ -56,6 +57,13 @@ func startTraffic(t *testing.T, db *harness.Database) *traffic {
 				return
 			}
 			w.ended.Store(int64(i + 1))
+			// Where the reloads take their time, what is left must last.
+			if left := most - i; left < most/2 {
+				select {
+				case <-w.stop:
+				case <-time.After(time.Duration(most/2-left) * 20 * time.Microsecond):
+				}
+			}
 		}
 	})
 	t.Cleanup(func() { w.end(t) })

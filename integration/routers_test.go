@@ -258,7 +258,7 @@ func TestTransactionLargerThanTheLogPasses(t *testing.T) {
 		s.Settle(t, m)
 		keys := db.Numbered(strings.Repeat("long", 20), 10_000) // about 900 KB
 		m.Fill(t, keys...)
-		w.Spoil(t, "upstream", "bandwidth", "rate", 600) // KB a second
+		w.Spoil(t, "upstream", "bandwidth", "rate", 100) // KB a second
 		s.Exec(t, "BEGIN")
 		for i := 0; i < len(keys); i += 100 {
 			s.Commit(t, keys[i:i+100]...)
@@ -277,6 +277,8 @@ func TestTransactionLargerThanTheLogPasses(t *testing.T) {
 		if err := m.Thaw(); err != nil {
 			t.Fatal(err)
 		}
+		w.Restore(t, "bandwidth")
+		w.Spoil(t, "upstream", "bandwidth", "rate", 600)
 		began := time.Now()
 		m.AwaitGone(t, keys...)
 		t.Logf("delivered %v after the router had come back", time.Since(began).Round(time.Millisecond))

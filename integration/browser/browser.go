@@ -29,8 +29,8 @@ type Tab struct {
 // timeout is how long a test may have a browser, and patience how long a page may take
 // to show something.
 const (
-	timeout  = 2 * time.Minute
-	patience = 20 * time.Second
+	timeout  = 5 * time.Minute
+	patience = time.Minute
 )
 
 // Open starts a browser for a test, which is closed with it. Whatever the page logs, an
@@ -41,7 +41,7 @@ func Open(tb testing.TB, expected ...string) *Tab {
 	tb.Helper()
 	b := servers.Chromium(tb)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(b.Path), chromedp.Env(b.Env...), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(b.Profile),
+		chromedp.WSURLReadTimeout(patience), chromedp.ExecPath(b.Path), chromedp.Env(b.Env...), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(b.Profile),
 	)
 	// The test's own context ends before its cleanups begin.
 	ctx, stopBrowser := chromedp.NewExecAllocator(context.WithoutCancel(tb.Context()), options...)
