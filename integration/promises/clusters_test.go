@@ -52,12 +52,13 @@ func latency(t *testing.T, db *harness.Database, m *harness.Cache) time.Duration
 func TestClusterThatIsAwayDelaysNobody(t *testing.T) {
 	t.Parallel()
 	harness.Each(t, func(t *testing.T, db *harness.Database) {
+		const timeout = 3 * time.Second
 		east, west, north := harness.NewCache(t), harness.NewCache(t), harness.NewCache(t)
 		way := harness.NewWire(t, north.Addr())
 		cfg := harness.Configure(t, db.SourceURL(), smallLog, to(
 			cluster("east", "servers", east.Addr()),
-			cluster("west", "routers", west.Addr(), "timeout: 1s"),
-			cluster("north", "routers", way.Addr(), "timeout: 1s")))
+			cluster("west", "routers", west.Addr(), "timeout: "+timeout.String()),
+			cluster("north", "routers", way.Addr(), "timeout: "+timeout.String())))
 		daemon := cfg.Daemon(t)
 		db.Settle(t, east, west, north)
 		keys := longKeys(db, "k", 1500)
@@ -93,10 +94,9 @@ func TestClusterThatIsAwayDelaysNobody(t *testing.T) {
 			}
 		}
 		t.Logf("median from commit to delete: %v with all there, %v with two stuck, %v with two away, %v while they catch up", alone, stuck, away, catching)
-		// Waiting for another would take its timeout, a second.
-		most := 5*alone + 100*time.Millisecond
-		if stuck > most || away > most || catching > most {
-			t.Errorf("the others' absence is felt; want at most %v", most)
+		// Waiting for another would take its timeout; how long it takes without is the machine's.
+		if stuck >= timeout || away >= timeout || catching >= timeout {
+			t.Errorf("the others' absence is felt; want less than %v", timeout)
 		}
 	})
 }
@@ -214,7 +214,8 @@ func TestSlowClusterDoesNotKeepAQuickOneFromCatchingUp(t *testing.T) {
 		here, slow, quick := harness.NewCache(t), harness.NewCache(t), harness.NewCache(t)
 		cfg := harness.Configure(t, db.SourceURL(), "log_bytes: 64KiB", "catch_up: 1", to(
 			cluster("here", "servers", here.Addr()),
-			cluster("slow", "servers", slow.Addr(), "timeout: 1s", "max_rate: 30"),
+			// Without others' keys, of which there may be many just now.
+			cluster("slow", "servers", slow.Addr(), "timeout: 1s", "max_rate: 10", "match: '^"+db.Schema+":'"),
 			cluster("quick", "servers", quick.Addr(), "timeout: 1s")))
 		daemon := cfg.Daemon(t)
 		db.Settle(t, here, slow, quick)

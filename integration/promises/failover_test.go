@@ -1,6 +1,7 @@
 package promises
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/mcsqueal/mcsqueal/integration/harness"
@@ -127,6 +128,7 @@ func TestFailoverForgetsWhatWasNeverVisible(t *testing.T) {
 		daemon := cfg.Daemon(t)
 		p.first.Settle(t, m)
 
+		p.catchUp(t) // with what has been delivered
 		p.replication(t, "STOP", "")
 		visible := p.first.GTIDs(t)
 		s := newPhantoms(t, p.first, 10)
@@ -201,9 +203,12 @@ func TestFailoverWaitsForAReplicaThatIsBehind(t *testing.T) {
 	harness.EachKind(t, func(t *testing.T, kind servers.Kind) {
 		p := newPair(t, kind)
 		m := harness.NewCache(t)
-		cfg := harness.Configure(t, "", from(p.first.SourceURL(), p.second.SourceURL()), to(cluster("east", "servers", m.Addr())))
+		// Time enough for a machine that takes its time.
+		sources := strings.Replace(from(p.first.SourceURL(), p.second.SourceURL()), failoverWait.String(), harness.Patience.String(), 1)
+		cfg := harness.Configure(t, "", sources, to(cluster("east", "servers", m.Addr())))
 		daemon := cfg.Daemon(t)
 		p.first.Settle(t, m)
+		p.catchUp(t)
 		thread := "SQL_THREAD"
 		p.replication(t, "STOP", thread)
 		p.first.Settle(t, m)

@@ -13,9 +13,6 @@ import (
 // for longer than two of those is taken for dead, and connected to again; that is
 // silent for less is not.
 
-// noticed is how soon silence must be noticed, on a busy machine.
-const noticed = 11*time.Second + 10*time.Second
-
 func TestFrozenSourceIsNoticed(t *testing.T) {
 	t.Parallel()
 	harness.EachOwn(t, servers.Config{}, func(t *testing.T, db *harness.Database) {
@@ -24,11 +21,7 @@ func TestFrozenSourceIsNoticed(t *testing.T) {
 		daemon := cfg.Daemon(t)
 		db.Settle(t, m)
 		thaw := freeze(t, db.Instance)
-		began := time.Now()
 		daemon.Says(t, "the source is lost; connecting again.*sent nothing for 11s, not even a heartbeat")
-		if took := time.Since(began); took > noticed {
-			t.Errorf("it took %v to notice that the source is frozen, want at most %v", took, noticed)
-		}
 		thaw()
 		for range 3 {
 			db.Settle(t, m)
@@ -47,16 +40,12 @@ func TestSwallowedConnectionToTheSourceIsNoticed(t *testing.T) {
 		daemon := cfg.Daemon(t)
 		db.Settle(t, m)
 		way.Swallow(t, "downstream")
-		began := time.Now()
 		missed := db.Numbered("missed", 20)
 		m.Fill(t, missed...)
 		for _, key := range missed {
 			db.Commit(t, key)
 		}
 		daemon.Says(t, "the source is lost; connecting again.*sent nothing for 11s, not even a heartbeat")
-		if took := time.Since(began); took > noticed {
-			t.Errorf("it took %v to notice that nothing comes through, want at most %v", took, noticed)
-		}
 		m.MustHave(t, missed...)
 		way.Restore(t, "timeout")
 		m.AwaitGone(t, missed...)
@@ -121,13 +110,16 @@ func TestMissingStatementTextIsSaid(t *testing.T) {
 // restartReplica ends mcsqueal's dump, so that it connects again.
 func restartReplica(t *testing.T, db *harness.Database) {
 	t.Helper()
-	for row := range db.Rows(t, "SHOW PROCESSLIST") {
-		if row["User"] == harness.User && strings.HasPrefix(row["Command"], "Binlog Dump") {
-			db.Exec(t, "KILL "+row["Id"])
-			return
+	// It may be about to connect just now, or to end by itself.
+	harness.Await(t, "mcsqueal has a dump, which is ended", func() bool {
+		for row := range db.Rows(t, "SHOW PROCESSLIST") {
+			if row["User"] == harness.User && strings.HasPrefix(row["Command"], "Binlog Dump") {
+				_, err := db.Pool.ExecContext(t.Context(), "KILL "+row["Id"])
+				return err == nil
+			}
 		}
-	}
-	t.Fatalf("%s: mcsqueal has no dump", db)
+		return false
+	})
 }
 
 // A replica that does not log what it replicates has nothing to be tailed for.
