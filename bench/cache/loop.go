@@ -335,7 +335,8 @@ func (l *loop) closed(server cpuClock, from int64, length time.Duration) (m meas
 			}
 			until = first.at + int64(length)
 		}
-		if last.at == 0 && now >= until {
+		// A thread that was kept waiting so long has measured nothing yet.
+		if last.at == 0 && now >= until && l.keys > first.keys {
 			if last, err = l.mark(server); err != nil {
 				return m, err
 			}
@@ -364,6 +365,9 @@ func (l *loop) closed(server cpuClock, from int64, length time.Duration) (m meas
 // due, be it sent later for want of a free connection, until its last answer goes into
 // the histogram. The thread never sleeps.
 func (l *loop) open(rate float64, warm, measured time.Duration, h *histogram) error {
+	if !(rate > 0) || math.IsInf(rate, 1) {
+		return fmt.Errorf("%v requests a second cannot be sent", rate)
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	random := rand.New(rand.NewPCG(3, uint64(rate)))

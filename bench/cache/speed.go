@@ -140,14 +140,17 @@ func (c *client) measure(round int, warm, measured time.Duration) (span, error) 
 	case verbDelete:
 		return c.deletes(measured)
 	case verbSet:
+		before := make([]int, len(c.loops))
+		for i, l := range c.loops {
+			before[i] = l.keys
+		}
 		s, err := c.run(warm, measured)
 		if err != nil {
 			return s, err
 		}
-		// Every loop's first keys have been set for certain: many more were.
 		for i, l := range c.loops {
 			seed := uint64(round*len(c.loops)+i)*0x9e3779b97f4a7c15 + 1
-			again := &limited{&uniform{seed, uint64(c.items.count)}, min(1000, s.keys/2/len(c.loops))}
+			again := &limited{&uniform{seed, uint64(c.items.count)}, min(1000, l.keys-before[i])}
 			if err := c.server.check(c.items, again, l.flags); err != nil {
 				return s, err
 			}

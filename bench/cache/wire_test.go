@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"regexp"
@@ -175,5 +176,14 @@ func TestTheClockOfAProcessIsItsProcessorTime(t *testing.T) {
 	ticks := time.Duration(user+system) * tick
 	if d := time.Duration(clock) - ticks; clock == 0 || d < -2*tick || d > 2*tick {
 		t.Errorf("%v by its clock, %v by /proc", time.Duration(clock), ticks)
+	}
+}
+
+// A thread that was starved while the rate was measured must not make a run endless.
+func TestARateThatIsNoneIsAnError(t *testing.T) {
+	for _, rate := range []float64{0, -1, math.NaN(), math.Inf(1)} {
+		if err := new(loop).open(rate, 0, time.Millisecond, new(histogram)); err == nil {
+			t.Errorf("%v requests a second were sent", rate)
+		}
 	}
 }
