@@ -30,7 +30,9 @@ func startCapture(port int) (_ *capture, err error) {
 	}
 	ip := binary.BigEndian.Uint16([]byte{unix.ETH_P_IP & 0xff, unix.ETH_P_IP >> 8}) // in network order
 	// SOCK_DGRAM: packets come without a link's header, which on this interface says nothing.
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(ip))
+	// None does before it is bound, when the filter is in its place (packet(7)): what others
+	// send meanwhile would be counted.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket: %w", err)
 	}
