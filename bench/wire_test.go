@@ -236,7 +236,7 @@ func TestTheBareTailerDeletesWhatIsCommitted(t *testing.T) {
 			case <-e.came:
 			case err := <-done:
 				t.Fatalf("the tailer ended: %v", err)
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("no delete came")
 			}
 		}

@@ -60,11 +60,12 @@ func clock() int64 { return int64(time.Since(epoch)) }
 
 const (
 	// stall is how long nothing may come at all.
-	stall = int64(10 * time.Second)
-	// lostAfter is how long an answer by datagram may take.
-	lostAfter = int64(250 * time.Millisecond)
-	inSize    = 256 << 10
+	stall  = int64(time.Minute)
+	inSize = 256 << 10
 )
+
+// lostAfter is how long an answer by datagram may take.
+var lostAfter = int64(250 * time.Millisecond)
 
 // dial opens the connections, to a TCP port or, with udp, to a UDP port.
 func dial(t *items, addr netip.AddrPort, conns int, udp bool) (_ *loop, err error) {

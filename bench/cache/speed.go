@@ -148,6 +148,8 @@ func (c *client) measure(round int, warm, measured time.Duration) (span, error) 
 		if err != nil {
 			return s, err
 		}
+		// Every loop's first keys have been set for certain, for all that it has begun with
+		// is answered: of a loop that hardly got a processor these are few.
 		for i, l := range c.loops {
 			seed := uint64(round*len(c.loops)+i)*0x9e3779b97f4a7c15 + 1
 			again := &limited{&uniform{seed, uint64(c.items.count)}, min(1000, l.keys-before[i])}
