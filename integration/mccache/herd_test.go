@@ -198,6 +198,27 @@ func lookAside(w *wire, key string, database func() string) (fetched, error) {
 	return fetched{value: value, stored: true}, w.set(key, value)
 }
 
+// tells whether enough has happened to judge by it: with leases, some deletes and reads,
+// and marked ones where there are to be some; without, the harm.
+func (r herdResult) tells(leases, stale bool) bool {
+	if !leases {
+		return r.database > 2*r.deletes && r.seenStale > 0
+	}
+	return r.deletes > 0 && r.reads > 0 && r.database > 0 && (!stale || r.marked > 0)
+}
+
+// mustBeRight holds what came of a herd with leases to what they promise.
+func (r herdResult) mustBeRight(t *testing.T, name string) {
+	t.Helper()
+	if r.seenStale > 0 || r.filledStale > 0 {
+		t.Errorf("%s: %d reads got, unmarked, what a delete before them had made old; %d such fills were taken", name, r.seenStale, r.filledStale)
+	}
+	if most := r.deletes + 1 + int(r.elapsed/leaseInterval); r.database > most {
+		t.Errorf("%s: %d reads of the database, want at most %d: a read a delete, one to begin with and one an interval",
+			name, r.database, most)
+	}
+}
+
 // leaseInterval is for how long one token keeps others waiting.
 const leaseInterval = 10 * time.Second
 
@@ -225,12 +246,19 @@ func TestTheHerdIsHeldBackAndNothingStaleIsSeen(t *testing.T) {
 		{"mccache, meta, stale", ours, &staleDialect, true},
 	} {
 		h.stale = test.stale
-		if err := test.server.Client().DeleteAll(); err != nil {
-			t.Fatal(err)
-		}
-		r, err := h.graze(t.Context(), test.server.Addr(), test.d)
-		if err != nil {
-			t.Fatalf("%s: %v", test.name, err)
+		var r herdResult
+		// A machine that has much else to do may not let it graze: again, until it has.
+		for attempt := 0; attempt == 0 || attempt < 10 && !r.tells(test.d != nil, test.stale); attempt++ {
+			err := test.server.Client().DeleteAll()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, err = h.graze(t.Context(), test.server.Addr(), test.d); err != nil {
+				t.Fatalf("%s: %v", test.name, err)
+			}
+			if test.d != nil {
+				r.mustBeRight(t, test.name)
+			}
 		}
 		fmt.Fprintf(&table, "%-24s %8d %8d %9d %10d %11d %11d %8d %11v %9v\n",
 			test.name, r.reads, r.deletes, r.database, r.peak, r.filledStale, r.seenStale, r.marked, r.wait(0.5), r.wait(0.99))
@@ -239,7 +267,7 @@ func TestTheHerdIsHeldBackAndNothingStaleIsSeen(t *testing.T) {
 		}
 		if test.d == nil {
 			// If this were not so, the bounds below would say nothing of leases.
-			if r.database <= 2*r.deletes || r.seenStale == 0 {
+			if !r.tells(false, false) {
 				t.Errorf("%s: a herd that does no harm proves nothing: %d reads of the database for %d deletes, %d stale",
 					test.name, r.database, r.deletes, r.seenStale)
 			}
@@ -247,13 +275,6 @@ func TestTheHerdIsHeldBackAndNothingStaleIsSeen(t *testing.T) {
 		}
 		if test.stale != (r.marked > 0) {
 			t.Errorf("%s: %d reads got the value of before", test.name, r.marked)
-		}
-		if r.seenStale > 0 || r.filledStale > 0 {
-			t.Errorf("%s: %d reads got, unmarked, what a delete before them had made old; %d such fills were taken", test.name, r.seenStale, r.filledStale)
-		}
-		if most := r.deletes + 1 + int(r.elapsed/leaseInterval); r.database > most {
-			t.Errorf("%s: %d reads of the database, want at most %d: a read a delete, one to begin with and one an interval",
-				test.name, r.database, most)
 		}
 	}
 	t.Log("\n" + table.String())

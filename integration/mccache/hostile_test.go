@@ -83,8 +83,9 @@ func (b bystander) unharmed(t *testing.T, m *servers.Memcached, megabytes, conne
 	if err != nil {
 		t.Errorf("a bystander: %v", err)
 	}
-	// Two cores may be busy with other tests; a stall would last as long as its cause.
-	if longest > 5*time.Second {
+	// The machine may be busy with much else; a stall would last as long as its cause, and
+	// end in an error.
+	if longest > harness.Patience/2 {
 		t.Errorf("a bystander waited for %v", longest)
 	}
 	// A buffer of 64 KiB for each that is in the middle of something.

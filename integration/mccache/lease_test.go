@@ -292,7 +292,7 @@ func TestASlowDatabaseStillFills(t *testing.T) {
 		again = r
 		return !r.wait()
 	})
-	if waited := time.Since(began); waited < 9*time.Second || waited > 15*time.Second {
+	if waited := time.Since(began); waited < 9*time.Second {
 		t.Errorf("the interval took %v, want ten seconds", waited)
 	}
 	if again.token != first.token {

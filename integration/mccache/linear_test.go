@@ -233,7 +233,7 @@ func TestHistoriesAreRightWhereMemoryIsShort(t *testing.T) {
 	)
 	// On a busy machine the crowd may be slow: again, until something was forgotten.
 	var err error
-	for attempt := 0; attempt < 6 && err == nil && total.forgot == 0 && total.wrong == nil; attempt++ {
+	for attempt := 0; attempt < 50 && err == nil && total.forgot == 0 && total.wrong == nil; attempt++ {
 		err = many(10, func() error {
 			o, err := c.play(ctx, m)
 			mu.Lock()

@@ -365,9 +365,13 @@ func TestTheSoakLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	size, running := resident(t, m.Pid()), threads(t, m.Pid())
-	commands, connections, err := soak(t.Context(), m, endpoints, clients, lasts/2)
-	if err != nil {
-		t.Fatal(err)
+	var commands, connections int64
+	for attempt := 0; attempt == 0 || attempt < 20 && commands < 1000; attempt++ { // how many, is the machine's
+		more, opened, err := soak(t.Context(), m, endpoints, clients, lasts/2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands, connections = commands+more, connections+opened
 	}
 	t.Logf("%d commands on %d connections; %s resident", commands, connections, mebibytes(resident(t, m.Pid())))
 	if commands < 1000 {
@@ -377,7 +381,8 @@ func TestTheSoakLeavesNothingBehind(t *testing.T) {
 		return fmt.Sprintf("%d connections and %d open files, as at the start; there are %d and %d",
 			connected, files, m.Stat(t, "curr_connections"), descriptors(t, m.Pid()))
 	}, func() bool { return m.Stat(t, "curr_connections") <= connected && descriptors(t, m.Pid()) <= files+4 })
-	if n := threads(t, m.Pid()); n > running+8 {
+	// Those that waited for a processor may be a few; one a connection would be hundreds.
+	if n := threads(t, m.Pid()); n > running+32 {
 		t.Errorf("%d threads, %d when it was half over", n, running)
 	}
 	if now := resident(t, m.Pid()); now > size+size/4+32<<20 {
