@@ -16,7 +16,7 @@ import (
 
 // patience bounds every exchange with a server. One that does not answer within it
 // hangs.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A target is one of the two servers that are compared. It belongs to one goroutine
 // at a time.
