@@ -91,7 +91,7 @@ func (j *judge) await(ctx context.Context, patience time.Duration) (*recovery, e
 	for {
 		if len(r.left) > 0 {
 			for i, c := range j.world.caches {
-				if err := c.sweep(ctx, links[i]); err != nil && ctx.Err() == nil && time.Since(began) > patience {
+				if err := c.sweep(ctx, links[i]); err != nil && ctx.Err() == nil && time.Since(began) > max(patience, lossSure) {
 					return nil, err // it is healthy, and must answer
 				}
 			}

@@ -68,6 +68,7 @@ type options struct {
 	kind  servers.Kind // of the source
 	seed  uint64
 	lasts time.Duration // storms and lulls together
+	least int           // commits, however long they take
 	// patience is how long after a storm everything may take to be gone.
 	patience time.Duration
 	program  string // the command; empty: it is built

@@ -98,7 +98,7 @@ func (t *torturer) weather(ctx context.Context, began time.Time) error {
 	if err := until(ctx, time.Now().Add(time.Second)); err != nil {
 		return err
 	}
-	for time.Since(began) < t.lasts {
+	for time.Since(began) < t.lasts || t.tally.committed() < t.least {
 		s := forecast.next(max(4*time.Second, t.lasts-time.Since(began)))
 		t.report.storms++
 		if err := t.world.rage(ctx, s); err != nil {

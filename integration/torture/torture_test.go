@@ -12,12 +12,12 @@ import (
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
-// short is a torture of a quarter of a minute.
+// short is a torture of a quarter of a minute, where the machine is not too busy for it.
 func short(t *testing.T, kind servers.Kind, seed uint64) options {
 	t.Helper()
 	servers.Need(t, needed(kind)...)
 	return options{
-		kind: kind, seed: seed, lasts: 8 * time.Second, patience: time.Minute,
+		kind: kind, seed: seed, lasts: 8 * time.Second, least: 100, patience: time.Minute,
 		race: build.Raced(), keep: os.TempDir(), progress: logWriter{t},
 	}
 }
@@ -55,7 +55,7 @@ func TestNothingIsLostWhateverHappens(t *testing.T) {
 func TestLostKeysAreFoundOut(t *testing.T) {
 	t.Parallel()
 	o := short(t, servers.KindMariaDB, 3)
-	o.forgetful, o.lasts, o.patience, o.keep = true, 4*time.Second, 3*time.Second, t.TempDir()
+	o.forgetful, o.lasts, o.least, o.patience, o.keep = true, 4*time.Second, 0, 3*time.Second, t.TempDir()
 	r := run(t, o)
 	if r.intact() || r.lost == 0 || r.pairs.lost == 0 {
 		t.Fatalf("%d pairs lost, %d in the end, found: %s", r.lost, r.pairs.lost, r.findings)
@@ -64,9 +64,13 @@ func TestLostKeysAreFoundOut(t *testing.T) {
 		if len(l.places) == 0 || !strings.Contains(l.places[0], "bin.0") {
 			t.Errorf("write %d is at %q in the log", l.id, l.places)
 		}
-		if !slices.ContainsFunc(l.near, func(d deed) bool { return strings.HasPrefix(d.kind, "daemon ") }) {
-			t.Errorf("write %d was lost, and near that were only %v", l.id, l.near)
-		}
+	}
+	// Of those behind it some may be late, and not lost: the first is.
+	if len(r.losses) == 0 {
+		t.Fatal("none is explained")
+	}
+	if l := r.losses[0]; !slices.ContainsFunc(l.near, func(d deed) bool { return strings.HasPrefix(d.kind, "daemon ") }) {
+		t.Errorf("write %d was lost, and near that were only %v", l.id, l.near)
 	}
 	if kept, err := os.ReadDir(r.folder); err != nil || len(kept) < 4 {
 		t.Errorf("of the daemon's log and what belongs to it %v was kept: %v", kept, err)

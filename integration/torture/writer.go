@@ -47,6 +47,12 @@ func (t *tally) count(do func(t *tally)) {
 	do(t)
 }
 
+func (t *tally) committed() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.commits
+}
+
 // writer commits the writes of one author, one after the other, on a connection that
 // leads to the server itself. Whatever becomes of the server, it goes on.
 type writer struct {
