@@ -129,7 +129,7 @@ func (l *loop) reap() {
 		next = h.next
 		age := l.now - h.since
 		if h.conn.lingering {
-			if age > lingerSeconds {
+			if age > l.srv.options.lingerSeconds {
 				l.shut(h.conn)
 			}
 			continue

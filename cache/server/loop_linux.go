@@ -415,7 +415,7 @@ func (l *loop) tick() {
 		return
 	}
 	for _, c := range l.conns {
-		if c != nil && !c.blocked && !c.lingering && !c.queued && l.now-c.seen > idle && !c.session.Watching() {
+		if c != nil && !c.blocked && !c.lingering && !c.queued && l.now-c.seen > idle && !c.session.Watching() && !inputWaits(c.fd) {
 			l.srv.conns.idleKicks.Add(1)
 			c.ending = endedIdle
 			l.shut(c)
@@ -436,8 +436,11 @@ func (l *loop) drained() bool {
 		case c == nil || c.blocked || c.queued:
 			continue
 		case c.lingering:
-			if time.Since(l.srv.started)-c.hold.heard > drainRead {
-				l.shut(c)
+			if l.quiet(c) {
+				l.discard(c) // what came just now, while this thread stood still
+				if c.open && l.quiet(c) {
+					l.shut(c)
+				}
 			}
 			continue
 		}
@@ -454,6 +457,9 @@ func (l *loop) drained() bool {
 	}
 	return l.count.Load() == 0 || int64(time.Since(l.srv.started)) > l.draining.Load()
 }
+
+// quiet tells whether a client that lingers has said nothing for a while.
+func (l *loop) quiet(c *conn) bool { return time.Since(l.srv.started)-c.hold.heard > drainRead }
 
 // close gives back everything; it is the last the loop does.
 func (l *loop) close() {

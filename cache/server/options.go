@@ -61,6 +61,9 @@ type Options struct {
 	// slowSeconds is for how long a connection may hold memory and move next to nothing,
 	// when there is too little left.
 	slowSeconds uint32
+	// lingerSeconds is for how long what a client says is discarded once all has been said
+	// to it.
+	lingerSeconds uint32
 	// heldBound is how many bytes of unfinished commands and unsent answers all
 	// connections together may keep, before those that hold them in vain are closed.
 	// Twice as much is kept of none, whoever they are.
@@ -102,6 +105,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.slowSeconds == 0 {
 		o.slowSeconds = 10
+	}
+	if o.lingerSeconds == 0 {
+		o.lingerSeconds = 2
 	}
 	if o.heldBound == 0 {
 		o.heldBound = 8 << 20

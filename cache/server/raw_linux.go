@@ -23,6 +23,14 @@ func recv(fd int, p []byte) (int, syscall.Errno) {
 	return int(n), errno
 }
 
+// inputWaits tells whether something has come that was not read.
+func inputWaits(fd int) bool {
+	var b [1]byte
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd),
+		uintptr(unsafe.Pointer(&b[0])), 1, syscall.MSG_PEEK, 0, 0) //nolint:gosec // as in recv
+	return errno == 0 && n > 0
+}
+
 // recvv reads into several pieces.
 func recvv(fd int, pieces []syscall.Iovec) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall(syscall.SYS_READV, uintptr(fd),

@@ -77,10 +77,9 @@ type connCounts struct {
 }
 
 const (
-	// lingerBytes and lingerSeconds bound what is discarded of a client to which all has
-	// been said.
-	lingerBytes   = 4 << 20
-	lingerSeconds = 2
+	// lingerBytes and Options.lingerSeconds bound what is discarded of a client to which
+	// all has been said.
+	lingerBytes = 4 << 20
 	// drainRead is for how long a client may say nothing, when the server stops, before it
 	// is taken to have no more to say.
 	drainRead = 100 * time.Millisecond

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -51,7 +52,10 @@ type stream struct {
 	input int        // guarded by mu: the room of what is read into
 	holds streamHolds
 
-	timed bool // a time is set by which something has to come; of the one that reads
+	// Of the one that reads: a time is set by which something has to come; what is read
+	// though the server's time for it is over, and from which byte on.
+	timed, overdue bool
+	lateFrom       int64
 }
 
 const (
@@ -60,6 +64,8 @@ const (
 	// of one that does not.
 	streamRead = 16 << 10
 	streamIdle = 2 << 10
+	// lateBytes bounds what is read when the server stops though its time is over.
+	lateBytes = 64 << 10
 )
 
 // start serves an admitted connection.
@@ -161,9 +167,9 @@ func (s *stream) run() {
 func (s *stream) linger() {
 	ss := &s.srv.streams
 	ss.mu.Lock()
-	until := time.Now().Add(lingerSeconds * time.Second)
-	if ss.draining && ss.deadline.Before(until) {
-		until = ss.deadline
+	until := time.Now().Add(time.Duration(s.srv.options.lingerSeconds) * time.Second)
+	if ss.draining {
+		until = earlier(until, ss.deadline)
 	}
 	ss.mu.Unlock()
 	_ = s.socket.SetWriteDeadline(until)
@@ -174,15 +180,13 @@ func (s *stream) linger() {
 	}
 	rest := make([]byte, streamIdle)
 	for left := lingerBytes; left > 0; {
-		quiet := time.Now().Add(drainRead)
-		if quiet.After(until) {
-			quiet = until
-		}
-		if s.socket.SetReadDeadline(quiet) != nil {
+		now := time.Now()
+		if s.socket.SetReadDeadline(earlier(now.Add(drainRead), until)) != nil {
 			return
 		}
 		n, err := s.socket.Read(rest)
-		if err != nil {
+		// Closing while something waits would take back what was said last.
+		if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && now.Before(until) && waits(s.socket.Conn)) {
 			return
 		}
 		left -= n
@@ -275,10 +279,63 @@ func (s *stream) read() {
 			}
 		}
 		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && s.late() {
+				continue
+			}
 			s.countReadError(err)
 			return
 		}
 	}
+}
+
+// late tells whether something has come though its time is over, and is to be read all the
+// same: a client that takes its answers slowly, or a machine that stood still, has kept
+// this from being looked at. When the server stops that is a bounded lot, for there may be
+// no end to it.
+func (s *stream) late() bool {
+	if !waits(s.socket.Conn) {
+		return false
+	}
+	ss := &s.srv.streams
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if !ss.draining {
+		return true // awaitRead gives it time
+	}
+	moved, now := s.socket.read.Load(), time.Now()
+	if !s.overdue {
+		s.overdue, s.lateFrom = true, moved
+	}
+	if moved-s.lateFrom > lateBytes || !now.Before(ss.deadline) {
+		return false
+	}
+	_ = s.socket.SetReadDeadline(earlier(now.Add(drainRead), ss.deadline))
+	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// waits tells whether a connection has something to read, whatever its deadline says.
+func waits(c net.Conn) bool {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, _ = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK) // it does not wait; an error is nothing to read
+	})
+	return err == nil && n > 0
 }
 
 // room says how much room there is for what is read.

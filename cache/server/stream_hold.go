@@ -30,11 +30,13 @@ type streamHolds struct {
 type meteredConn struct {
 	net.Conn
 	moved atomic.Int64
+	read  atomic.Int64 // of these
 }
 
 func (c *meteredConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.moved.Add(int64(n))
+	c.read.Add(int64(n))
 	return n, err
 }
 

@@ -114,6 +114,36 @@ func TestStoppingAnswersWhatWasReceivedOverTLS(t *testing.T) {
 	c.hearsEnd("MN\r\nMN\r\n")
 }
 
+// A client that takes its answers slowly, or a machine that stands still, keeps the server
+// from looking at what has come while there is time.
+func TestStoppingAnswersWhatWasReceivedThoughItLooksLate(t *testing.T) {
+	r := startTLS(t, Options{})
+	c := r.dial(t)
+	c.say("mn\r\n")
+	c.hears("MN\r\n")
+	var s *stream
+	r.streams.mu.Lock()
+	for open := range r.streams.open {
+		s = open
+	}
+	r.streams.mu.Unlock()
+	before := s.socket.read.Load()
+	s.mu.Lock() // so that it answers nothing
+	c.say("mn\r\n")
+	eventually(t, "a command is read", func() bool { return s.socket.read.Load() > before })
+	c.say("mn\r\nmn\r\n")
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.stop()
+	}()
+	eventually(t, "the server stops", r.streams.stopped)
+	time.Sleep(2 * drainRead)
+	s.mu.Unlock()
+	c.hearsEnd("MN\r\nMN\r\nMN\r\n")
+	<-stopped
+}
+
 // gatedConn is a client's connection whose second write, which ends a handshake, waits.
 type gatedConn struct {
 	net.Conn
