@@ -44,7 +44,7 @@ func TestAListThatSaysNothingLetsOthersHaveTheirTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	in := bufio.NewReader(conn)

@@ -55,7 +55,7 @@ func (c udpClient) ask(id uint16, text string) string {
 	if _, err := c.Write(framed(id, 0, 1, text)); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		c.t.Fatal(err)
 	}
 	var all [][]byte
