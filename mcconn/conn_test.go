@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -109,7 +110,7 @@ func TestAnySplitOfTheAnswersGivesTheSameResults(t *testing.T) {
 		defer theirs.Close()
 		wg.Go(greetedPieces(theirs, batches, stream, append(cuts, len(stream))))
 		c, err := mcconn.Dial(context.Background(), mcconn.Config{
-			Address: "pipe", Window: len(batches),
+			Address: "pipe", Window: len(batches), Timeout: time.Minute,
 			Dial: func(context.Context, string, string) (net.Conn, error) { return ours, nil },
 		})
 		if err != nil {

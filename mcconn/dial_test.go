@@ -13,9 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mcsqueal/mcsqueal/integration/peer"
@@ -110,30 +111,42 @@ func TestDialRefusesAPeerThatIsNoCacheForUs(t *testing.T) {
 }
 
 func TestDialIsBounded(t *testing.T) {
-	silent := peer.Listen(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
-	silentAboutMeta := peer.Listen(t, greeted(says()))
 	for name, test := range map[string]struct {
-		address string
-		says    string
+		serve func(net.Conn)
+		says  string
 	}{
-		"silent":            {silent, "version: i/o timeout"},
-		"silent about meta": {silentAboutMeta, "mn: i/o timeout"},
+		"silent":            {func(conn net.Conn) { io.Copy(io.Discard, conn) }, "version: i/o timeout"},
+		"silent about meta": {greeted(says()), "mn: i/o timeout"},
 	} {
-		_, err := mcconn.Dial(t.Context(), mcconn.Config{Address: test.address, Timeout: 50 * time.Millisecond})
-		if !errors.Is(err, os.ErrDeadlineExceeded) || !strings.HasPrefix(err.Error(), test.address+": "+test.says) {
-			t.Errorf("%s: %v", name, err)
-		}
-		gaveUp := errors.New("gave up")
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, gaveUp)
-		if _, err := mcconn.Dial(ctx, mcconn.Config{Address: test.address, Timeout: time.Hour}); !errors.Is(err, gaveUp) {
-			t.Errorf("%s, context: %v", name, err)
-		}
-		cancel()
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dial := func(ctx context.Context, timeout time.Duration) (took time.Duration, err error) {
+					var wg sync.WaitGroup
+					defer wg.Wait()
+					start := time.Now()
+					_, err = mcconn.Dial(ctx, mcconn.Config{Address: "pipe", Timeout: timeout, Dial: func(context.Context, string, string) (net.Conn, error) {
+						ours, theirs := net.Pipe()
+						wg.Go(func() { test.serve(theirs) })
+						return ours, nil
+					}})
+					return time.Since(start), err
+				}
+				if took, err := dial(t.Context(), time.Second); took != time.Second || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.HasPrefix(err.Error(), "pipe: "+test.says) {
+					t.Errorf("after %v: %v", took, err)
+				}
+				gaveUp := errors.New("gave up")
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, gaveUp)
+				defer cancel()
+				if took, err := dial(ctx, time.Hour); took != time.Second || !errors.Is(err, gaveUp) {
+					t.Errorf("context, after %v: %v", took, err)
+				}
+			})
+		})
 	}
 	gaveUp := errors.New("gave up")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, gaveUp)
 	defer cancel()
-	if _, err := mcconn.Dial(ctx, mcconn.Config{Address: "nowhere", Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	if _, err := mcconn.Dial(ctx, mcconn.Config{Address: "nowhere", Timeout: time.Hour, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}}); !errors.Is(err, gaveUp) || !strings.HasPrefix(err.Error(), "nowhere: connect: ") {
@@ -231,38 +244,45 @@ func TestTLSWithoutAGoodbyeIsHangingUp(t *testing.T) {
 func TestTLSOutlivesItsDeadlines(t *testing.T) {
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: server.TLS.Certificates})
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := peer.On(t, listener, greetedMeta(notFound))
-	var expired atomic.Int32
-	three := make(chan struct{})
-	c := dial(t, mcconn.Config{
-		Address: address, Timeout: 200 * time.Millisecond, TLS: &tls.Config{InsecureSkipVerify: true},
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, address)
-			return &deadlines{conn, func() {
-				if expired.Add(1) == 3 {
-					close(three)
-				}
-			}}, err
-		},
-	})
-	got := make(chan *mcconn.Batch, 1)
-	go func() {
-		if b, err := c.Receive(); err != nil {
-			t.Error(err)
-			close(got)
-		} else {
-			got <- b
+	synctest.Test(t, func(t *testing.T) {
+		expired := 0
+		three := make(chan struct{})
+		ours, theirs := net.Pipe()
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer theirs.Close()
+		// Tickets would be sent when nobody reads, and a pipe has no buffer.
+		secure := tls.Server(theirs, &tls.Config{Certificates: server.TLS.Certificates, SessionTicketsDisabled: true})
+		wg.Go(func() { greetedMeta(notFound)(secure) })
+		c, err := mcconn.Dial(t.Context(), mcconn.Config{
+			Address: "pipe", Timeout: 200 * time.Millisecond, TLS: &tls.Config{InsecureSkipVerify: true},
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				return &deadlines{ours, func() {
+					if expired++; expired == 3 {
+						close(three)
+					}
+				}}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	within(t, "three deadlines", three)
-	send(t, c, deletes(2))
-	if b := <-got; b == nil || b.NotFound != 2 {
-		t.Error(results(b))
-	}
+		defer c.Close()
+		got := make(chan *mcconn.Batch, 1)
+		go func() {
+			if b, err := c.Receive(); err != nil {
+				t.Error(err)
+				close(got)
+			} else {
+				got <- b
+			}
+		}()
+		<-three
+		send(t, c, deletes(2))
+		if b := <-got; b == nil || b.NotFound != 2 {
+			t.Error(results(b))
+		}
+	})
 }
 
 // deadlines tells of each read that ended at its deadline.

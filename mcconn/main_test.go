@@ -55,8 +55,12 @@ func says(lines ...string) func(net.Conn, *bufio.Scanner) {
 	}
 }
 
+// dial connects. Unless a test says how long, nothing is too slow.
 func dial(t testing.TB, config mcconn.Config) *mcconn.Conn {
 	t.Helper()
+	if config.Timeout == 0 {
+		config.Timeout = time.Minute
+	}
 	c, err := mcconn.Dial(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -92,15 +96,4 @@ func results(b *mcconn.Batch) string {
 		return "no batch"
 	}
 	return fmt.Sprintf("of %d, %d deleted, %d not found, refused %+v", b.N, b.Deleted, b.NotFound, b.Refused)
-}
-
-// within fails the test if what takes forever; it is generous, and not waited for
-// when all is well.
-func within(t testing.TB, what string, done <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Fatalf("%s: still waiting after 10 s", what)
-	}
 }

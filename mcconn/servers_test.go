@@ -1,6 +1,7 @@
 package mcconn_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -126,17 +127,15 @@ func ask(t *testing.T, address, command string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(conn, command); err != nil {
 		t.Fatal(err)
 	}
-	answer := make([]byte, 4096)
-	n, err := conn.Read(answer)
+	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	line, _, _ := strings.Cut(string(answer[:n]), "\n")
-	return line + "\n"
+	return line
 }
 
 // A command that memcached will never take costs that command alone.
@@ -200,7 +199,8 @@ func TestAProxyRefusesTheKeysOfADeadServer(t *testing.T) {
 // server's keys until it tries that server again, each of its threads by itself.
 func sendUntilTaken(t *testing.T, c *mcconn.Conn, b *mcconn.Batch) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	const patience = 2 * time.Minute
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	retry := backoff.Backoff{Min: time.Millisecond, Max: 100 * time.Millisecond}
 	for {
@@ -209,7 +209,7 @@ func sendUntilTaken(t *testing.T, c *mcconn.Conn, b *mcconn.Batch) {
 			return
 		}
 		if retry.Wait(ctx) != nil {
-			t.Fatalf("still refused after 30 s: %s", results(b))
+			t.Fatalf("still refused after %v: %s", patience, results(b))
 		}
 	}
 }
@@ -220,22 +220,41 @@ func TestTheDefaultTimeoutOutlastsAProxys(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for the proxy's time-out, 3 s")
 	}
-	frozen := servers.Memcache(t, servers.MemcachedConfig{})
-	proxy := servers.Proxy(t, servers.ProxyConfig{Backends: []string{frozen.Addr()}})
-	c := dial(t, mcconn.Config{Address: proxy.Addr()})
-	if err := frozen.Freeze(); err != nil {
-		t.Fatal(err)
-	}
-	b := deletes(3)
-	send(t, c, b)
-	if receive(t, c); len(b.Refused) != 3 || b.Refused[0].Kind != mcproto.ServerError {
-		t.Error(results(b))
+	// On a machine that stands still the longer of two times may pass first; not always.
+	for left := 4; ; left-- {
+		frozen := servers.Memcache(t, servers.MemcachedConfig{})
+		proxy := servers.Proxy(t, servers.ProxyConfig{Backends: []string{frozen.Addr()}})
+		c := dial(t, mcconn.Config{Address: proxy.Addr(), Timeout: mcconn.DefaultTimeout})
+		if err := frozen.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		b := deletes(3)
+		send(t, c, b)
+		_, err := c.Receive()
+		if errors.Is(err, os.ErrDeadlineExceeded) && left > 0 {
+			continue
+		}
+		if err != nil || len(b.Refused) != 3 || b.Refused[0].Kind != mcproto.ServerError {
+			t.Errorf("%s, %v", results(b), err)
+		}
+		return
 	}
 }
 
 func TestAFrozenCacheIsSilence(t *testing.T) {
 	m := servers.Memcache(t, servers.MemcachedConfig{})
-	c := dial(t, mcconn.Config{Address: m.Addr(), Timeout: 100 * time.Millisecond})
+	hasty := mcconn.Config{Address: m.Addr(), Timeout: 100 * time.Millisecond}
+	tooLong := func(err error) bool {
+		return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+	}
+	c, err := mcconn.Dial(t.Context(), hasty)
+	for tooLong(err) { // on a machine that is busy
+		c, err = mcconn.Dial(t.Context(), hasty)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
 	if err := m.Freeze(); err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +263,7 @@ func TestAFrozenCacheIsSilence(t *testing.T) {
 		t.Errorf("receive: %v", err)
 	}
 	// The kernel accepts for it, but nobody answers.
-	if _, err := mcconn.Dial(t.Context(), mcconn.Config{Address: m.Addr(), Timeout: 100 * time.Millisecond}); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, err := mcconn.Dial(t.Context(), hasty); !tooLong(err) {
 		t.Errorf("dial: %v", err)
 	}
 	if err := m.Thaw(); err != nil {
