@@ -6,10 +6,10 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	"github.com/mcsqueal/mcsqueal/integration/peer"
 )
 
 // silent reads, and says nothing.
@@ -27,21 +27,39 @@ func TestAPortThatIsNoServersIsSaid(t *testing.T) {
 		"of many words": {func(c net.Conn) { _, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 400 ", 1000)) }, `is no MySQL or MariaDB server: it said "HTTP/1.1`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			address := peer.Listen(t, c.serve)
-			_, err := Connect(t.Context(), ServerConfig{Address: address, User: "mcsqueal", Timeout: 300 * time.Millisecond})
-			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), address) {
-				t.Errorf("got %v, want %q", err, c.says)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				err := connectPiped(t.Context(), c.serve, 300*time.Millisecond)
+				if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "db:3306") {
+					t.Errorf("got %v, want %q", err, c.says)
+				}
+			})
 		})
 	}
 	t.Run("not waited for", func(t *testing.T) {
-		ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer stop()
-		_, err := Connect(ctx, ServerConfig{Address: peer.Listen(t, silent), User: "mcsqueal"})
-		if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "says nothing") {
-			t.Errorf("got %v, want the context's end alone", err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer stop()
+			err := connectPiped(ctx, silent, 0)
+			if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "says nothing") {
+				t.Errorf("got %v, want the context's end alone", err)
+			}
+		})
 	})
+}
+
+// connectPiped connects, through a pipe, to what serve plays.
+func connectPiped(ctx context.Context, serve func(net.Conn), timeout time.Duration) error {
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	_, err := Connect(ctx, ServerConfig{Address: "db:3306", User: "mcsqueal", Timeout: timeout, Dial: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		serving.Go(func() {
+			defer func() { _ = theirs.Close() }()
+			serve(theirs)
+		})
+		return ours, nil
+	}})
+	return err
 }
 
 func TestAnAccountCanStandInAStatement(t *testing.T) {

@@ -64,7 +64,7 @@ func resolve(t *testing.T, l *Live, form string) Position {
 // readTo reads from pos until a statement with the text last has been committed.
 func readTo(t *testing.T, l *Live, pos *Position, last string) *recorder {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r := &recorder{stopAt: last}
 	if err := l.Run(ctx, pos, r); err != nil {
@@ -190,7 +190,7 @@ func TestAServerKilledWhileReadIsReadOn(t *testing.T) {
 		pos := resolve(t, live, "now")
 		exec(t, d, "INSERT INTO test.t (v) VALUES (1)")
 		readTo(t, live, &pos, "(1)")
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		r := &recorder{stopAt: "(3)"}
 		done := make(chan error, 1)
@@ -358,7 +358,7 @@ func TestADumpEndsTheOlderOneOfItsID(t *testing.T) {
 			t.Fatal("a dump has ended though nobody has its id")
 		}
 		newer := start(4011)
-		if !read(older, 20*time.Second) {
+		if !read(older, 2*time.Minute) {
 			t.Error("the older dump of the same id goes on")
 		}
 		if read(newer, 500*time.Millisecond) || read(other, 500*time.Millisecond) {
