@@ -72,7 +72,7 @@ func TestRefusedKeyIsTriedAgainOnAnIdleSource(t *testing.T) {
 				if key != "k" {
 					t.Errorf("key %q was taken, want k", key)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Error("a key that was refused is not tried again")
 			}
 			stop()
