@@ -70,7 +70,11 @@ func TestOneKeyIsLookedUpAtATime(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if answer, text := request(t, url+"/api/keys?key=a"); answer.StatusCode != http.StatusOK {
+			answer, text := request(t, url+"/api/keys?key=a")
+			for strings.Contains(text, "ask again") { // a slow machine has used its patience up
+				answer, text = request(t, url+"/api/keys?key=a")
+			}
+			if answer.StatusCode != http.StatusOK {
 				t.Errorf("%d %q", answer.StatusCode, text)
 			}
 		})

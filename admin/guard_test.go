@@ -50,6 +50,7 @@ func send(t *testing.T, method, url string, headers ...string) (*http.Response, 
 // which has no data in it, do not.
 func TestWithoutTheTokenNothingIsTold(t *testing.T) {
 	var said bytes.Buffer
+	began := time.Now()
 	url := server(t, func() error { return errors.New("cluster secret is late") }, func(c *Config) {
 		c.Token, c.Pprof = "let-me-in", true
 		c.Logger = slog.New(slog.NewTextHandler(&said, nil))
@@ -78,8 +79,9 @@ func TestWithoutTheTokenNothingIsTold(t *testing.T) {
 	if answer, text := request(t, url+"/readyz", "Authorization", "Bearer let-me-in"); answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "secret") {
 		t.Errorf("/readyz, with the token: %d %q", answer.StatusCode, text)
 	}
-	if n := strings.Count(said.String(), "wrong token"); n != 1 || strings.Contains(said.String(), "let-me") {
-		t.Errorf("%d lines about wrong tokens, want one for all:\n%s", n, said.String())
+	most := 1 + int(time.Since(began)/wrongEvery)
+	if n := strings.Count(said.String(), "wrong token"); n < 1 || n > most || strings.Contains(said.String(), "let-me") {
+		t.Errorf("%d lines about wrong tokens, want %d at most for all:\n%s", n, most, said.String())
 	}
 }
 
@@ -174,7 +176,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if err := idle[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := more.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := more.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := more.Read(make([]byte, 1)); err != nil {

@@ -288,7 +288,7 @@ func TestConcurrentUseTearsNothing(t *testing.T) {
 }
 
 func TestARestartKeepsValuesAndVoidsTokens(t *testing.T) {
-	config := Config{Memory: 16 << 20, StaleTime: 10 * time.Second, File: filepath.Join(t.TempDir(), "memory")}
+	config := Config{Memory: 16 << 20, StaleTime: time.Minute, File: filepath.Join(t.TempDir(), "memory")}
 	s, err := New(config)
 	if err != nil {
 		t.Fatal(err)

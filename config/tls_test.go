@@ -35,7 +35,7 @@ func handshake(t *testing.T, client, server *tls.Config) error {
 		_, err = io.WriteString(conn, "x")
 		done <- err
 	}()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", listener.Addr().String(), client)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Minute}, "tcp", listener.Addr().String(), client)
 	if err == nil {
 		// A server that refuses a TLS 1.3 client says so after the client has finished.
 		_, err = conn.Read(make([]byte, 1))

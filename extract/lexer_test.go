@@ -202,7 +202,7 @@ func TestLexingTakesLinearTime(t *testing.T) {
 				text := frame + strings.Repeat(part, size/len(part)) + strings.TrimPrefix(frame, "/*") + " */ /* mc: k */"
 				begin := time.Now()
 				tags.Keys([]byte(text), lex, func([]byte) {}, func(Refusal) {})
-				if d := time.Since(begin); d > 5*time.Second {
+				if d := time.Since(begin); d > time.Minute {
 					t.Errorf("a megabyte of %s after %q takes %v", name, frame, d)
 				}
 			}
