@@ -3,16 +3,16 @@ package main
 import (
 	"database/sql"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(harness.Verify(m)) }
 
 // TestTheRecorderNotesWhatWasSent: byte for byte, what stands behind a semicolon and
 // each execution's parameters included.

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/bradfitz/gomemcache/memcache"
-	"go.uber.org/goleak"
 
+	"github.com/mcsqueal/mcsqueal/integration/harness"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("SERVERS_TEST_CHILD") == "1" {
 		startAndWait()
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(harness.Verify(m))
 }
 
 func startAndWait() {
