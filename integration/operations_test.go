@@ -64,7 +64,7 @@ log=$dir/log
 running() { [[ -s $dir/pid ]] && grep --quiet --no-messages --text /etc/mcsqueal/ "/proc/$(cat "$dir/pid")/cmdline"; }
 start() {
 	before=$(wc -l <"$log")
-	timeout --foreground 300 mcsqueal run --config /etc/mcsqueal/mcsqueal.yaml </dev/null >>"$log" 2>&1 3>&- &
+	timeout --foreground 800 mcsqueal run --config /etc/mcsqueal/mcsqueal.yaml </dev/null >>"$log" 2>&1 3>&- &
 	echo $! >"$dir/pid"
 	until tail -n +$((before + 1)) "$log" | grep -q 'msg=tailing'; do running || return 1; sleep 0.05; done
 }
@@ -153,7 +153,7 @@ func (o *operator) section(t *testing.T, heading string) string {
 // run runs a script, and gives what is said.
 func (o *operator) run(t *testing.T, script string) string {
 	t.Helper()
-	bash := exec.Command("timeout", "120", "bash", "-c", "set -euo pipefail\n"+
+	bash := exec.Command("timeout", "400", "bash", "-c", "set -euo pipefail\n"+
 		"cache() { exec 3<>\"/dev/tcp/${1%:*}/${1##*:}\"; cat >&3; tr -d '\\r' <&3; exec 3>&-; }\n"+script)
 	bash.Env = append(os.Environ(), "PATH="+filepath.Join(o.dir, "bin")+":"+os.Getenv("PATH"))
 	out, err := bash.CombinedOutput()

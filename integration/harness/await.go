@@ -8,7 +8,7 @@ import (
 )
 
 // Patience is how long what must come to pass may take on a busy machine.
-const Patience = 60 * time.Second
+const Patience = 2 * time.Minute
 
 // Await waits until a condition holds. What it is, is a string or, where that is known
 // in the end only, a func() string.

@@ -145,7 +145,7 @@ func (c contests) play(ctx context.Context, m *servers.Memcached) (o outcome, er
 				o.refused++
 			}
 		}
-		if porcupine.CheckOperationsTimeout(leaseModel, history, harness.Patience) == porcupine.Illegal {
+		if porcupine.CheckOperationsTimeout(leaseModel, history, 10*time.Second) == porcupine.Illegal {
 			o.forgot++
 		}
 		switch porcupine.CheckOperationsTimeout(c.model, history, harness.Patience) {

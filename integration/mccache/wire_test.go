@@ -19,7 +19,7 @@ type wire struct {
 	in   *bufio.Reader
 }
 
-// connect opens a connection on which nothing may take longer than a minute.
+// connect opens a connection on which nothing may take longer than patience lasts.
 func connect(ctx context.Context, addr string) (*wire, error) {
 	return endpoint{addr: addr}.connect(ctx)
 }

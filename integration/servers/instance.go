@@ -20,7 +20,7 @@ import (
 
 // startTimeout bounds a start where the caller's context does not. A database that
 // was killed may have to recover first.
-const startTimeout = 60 * time.Second
+const startTimeout = 2 * time.Minute
 
 // Instance is one private server: a process on a port of 127.0.0.1 with a scratch
 // folder. It is what [Database] and [Memcached] have in common. Its methods may be

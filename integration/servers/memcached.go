@@ -209,7 +209,7 @@ func (m *Memcached) launch(ctx context.Context, command func() (*exec.Cmd, error
 }
 
 // answerTimeout is how long an answer to a client here may take.
-const answerTimeout = 60 * time.Second
+const answerTimeout = 2 * time.Minute
 
 // Client is an independent client. It lives through restarts, and is closed by
 // Close.
