@@ -62,7 +62,7 @@ func Chromium(tb testing.TB) Browser {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		for range 100 {
+		for range 600 {
 			if err = os.RemoveAll(folder); err == nil {
 				return
 			}

@@ -17,7 +17,7 @@ func short(t *testing.T, kind servers.Kind, seed uint64) options {
 	t.Helper()
 	servers.Need(t, needed(kind)...)
 	return options{
-		kind: kind, seed: seed, lasts: 8 * time.Second, least: 100, patience: time.Minute,
+		kind: kind, seed: seed, lasts: 8 * time.Second, least: 100, patience: 5 * time.Minute,
 		race: build.Raced(), keep: os.TempDir(), progress: logWriter{t},
 	}
 }

@@ -256,9 +256,9 @@ func (w *world) deafen() (over func()) {
 }
 
 // reachAgain is how long a start that found the source out of reach may take to say
-// so: mcsqueal's time-out for a connection and a statement each, and some more for a
-// busy machine.
-const reachAgain = 25 * time.Second
+// so: mcsqueal's time-out for a connection and a statement each, and as much again and
+// more for a busy machine.
+const reachAgain = time.Minute
 
 // outOfReach tells whether a start may just have failed for want of a source.
 func (w *world) outOfReach() bool {
