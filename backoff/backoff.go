@@ -41,7 +41,7 @@ func (b *Backoff) Next() time.Duration {
 	}
 	limit = max(limit, ceiling)
 	for range b.failures {
-		if ceiling >= limit/2 {
+		if ceiling > limit/2 { // twice as much would be beyond it, or beyond all numbers
 			ceiling = limit
 			break
 		}

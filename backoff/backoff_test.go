@@ -46,6 +46,17 @@ func TestCeilingsDoubleFromMinToMaxAndBeginAgainAfterReset(t *testing.T) {
 	})
 }
 
+// A last ceiling of an odd number comes where doubling passes it, and no failure before.
+func TestTheLastCeilingIsNotReachedEarly(t *testing.T) {
+	for range 100 {
+		b := backoff.Backoff{Min: 1, Max: 3}
+		b.Next()
+		if d := b.Next(); d > 2 {
+			t.Fatalf("failure 2: waited %v, ceiling 2ns", d)
+		}
+	}
+}
+
 // Delays are spread over all of the way to the ceiling: that is what keeps many
 // daemons from coming back in step.
 func TestDelaysFillTheWholeRange(t *testing.T) {
