@@ -43,7 +43,7 @@ func TestMetricsCountWhatIsReadAndDeleted(t *testing.T) {
 	t.Parallel()
 	harness.Each(t, func(t *testing.T, db *harness.Database) {
 		m := harness.NewCache(t)
-		cfg := harness.Configure(t, db.SourceURL(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], match: '^%s:'}", m.Addr(), db.Schema))
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], match: '^%s:', %s}", m.Addr(), db.Schema, patient))
 		daemon := cfg.Daemon(t, "--admin-listen", "127.0.0.1:0")
 		s := db.Session(t)
 		deleted, notFound := `mcsqueal_deletes_total{cluster="east",result="deleted"}`, `mcsqueal_deletes_total{cluster="east",result="not_found"}`

@@ -15,7 +15,7 @@ func TestBadKeysAreLeftOutAndTheirNeighboursDelivered(t *testing.T) {
 	t.Parallel()
 	harness.Each(t, func(t *testing.T, db *harness.Database) {
 		m := harness.NewCache(t)
-		cfg := harness.Configure(t, db.SourceURL(), "clusters:", cluster("east", "servers", m.Addr()))
+		cfg := harness.Configure(t, db.SourceURL(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], %s}", m.Addr(), patient))
 		daemon := cfg.Daemon(t)
 		s := db.Session(t)
 		longest := db.Key(strings.Repeat("x", 250-len(db.Key(""))))

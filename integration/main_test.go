@@ -17,6 +17,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m, 4)) }
 
+// patient is what a cluster is told whose deletes are counted, each once: a cache that is
+// slow for want of a processor is not given up.
+const patient = "timeout: 10m"
+
 // cluster is a line of YAML: a cluster that is a list of addresses.
 func cluster(name, targets string, addresses ...string) string {
 	return fmt.Sprintf("  - {name: %s, %s: [%s]}", name, targets, strings.Join(addresses, ", "))

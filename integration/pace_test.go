@@ -124,7 +124,7 @@ func TestReplayDeliversOnce(t *testing.T) {
 	db := harness.MySQL(t) // the source has no part in it
 	m := harness.NewCache(t)
 	wire := record(t, m.Addr())
-	cfg := harness.Configure(t, db.SourceURL(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], redelete_after: [1h]}", wire.addr))
+	cfg := harness.Configure(t, db.SourceURL(), "clusters:", fmt.Sprintf("  - {name: east, servers: [%s], redelete_after: [1h], %s}", wire.addr, patient))
 	s := db.Session(t)
 	before := s.Executed(t)
 	keys := db.Numbered("k", 100)

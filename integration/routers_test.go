@@ -50,7 +50,7 @@ func TestEveryProtocolDeletesFromEveryCache(t *testing.T) {
 	}
 	config := []string{"clusters:"}
 	for _, c := range targets {
-		config = append(config, fmt.Sprintf("  - {name: %s, routers: [%s], protocol: %s}", c.name, c.wire.addr, c.protocol))
+		config = append(config, fmt.Sprintf("  - {name: %s, routers: [%s], protocol: %s, %s}", c.name, c.wire.addr, c.protocol, patient))
 	}
 	daemon := harness.Configure(t, db.SourceURL(), config...).Daemon(t)
 	s := db.Session(t)

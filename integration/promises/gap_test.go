@@ -224,8 +224,8 @@ func TestGapFlushesEveryServerTwiceAndGoesOn(t *testing.T) {
 		router := harness.AsCache(servers.Proxy(t, servers.ProxyConfig{Backends: []string{backends[0].Addr(), backends[1].Addr()}}))
 		whole := harness.NewCache(t)
 		cfg := harness.Configure(t, db.SourceURL(), "on_gap: flush", to(
-			cluster("routed", "routers", router.Addr(), fmt.Sprintf("flush: [%s, %s]", backends[0].Addr(), backends[1].Addr())),
-			cluster("plain", "servers", whole.Addr())))
+			cluster("routed", "routers", router.Addr(), fmt.Sprintf("flush: [%s, %s]", backends[0].Addr(), backends[1].Addr()), patient),
+			cluster("plain", "servers", whole.Addr(), patient)))
 		daemon := cfg.Daemon(t)
 		db.Settle(t, whole)
 		daemon.Stop(t)

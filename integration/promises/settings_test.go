@@ -15,6 +15,10 @@ func from(urls ...string) string {
 // pass.
 const failoverWait = 3 * time.Second
 
+// patient is what a cluster is told whose flushes are counted: a cache that is slow for
+// want of a processor is not given up.
+const patient = "timeout: 10m"
+
 // to are lines of YAML: clusters, each from cluster.
 func to(clusters ...string) string { return "clusters:\n" + strings.Join(clusters, "\n") }
 
