@@ -66,7 +66,8 @@ start() {
 	before=$(wc -l <"$log")
 	timeout --foreground 800 mcsqueal run --config /etc/mcsqueal/mcsqueal.yaml </dev/null >>"$log" 2>&1 3>&- &
 	echo $! >"$dir/pid"
-	until tail -n +$((before + 1)) "$log" | grep -q 'msg=tailing'; do running || return 1; sleep 0.05; done
+	# Not running: at first it is not yet what it will be.
+	until tail -n +$((before + 1)) "$log" | grep -q 'msg=tailing'; do kill -0 $! 2>/dev/null || return 1; sleep 0.05; done
 }
 stop() {
 	running || return 0
