@@ -61,48 +61,36 @@ func set(ctx context.Context, subject, reference string, through func(addr strin
 	return s, s.connect(ctx, addr)
 }
 
-// align starts the reference anew until the two clocks move nearly together. Programs in
-// which time passes need that.
+// align brings the two clocks to move nearly together. Programs in which time passes need
+// that.
 func (s *stage) align(ctx context.Context) error {
-	// memcached's clock moves as long after every second as after its start, which takes
-	// a while that depends on the machine.
 	const attempts = 10
-	early := 20 * time.Millisecond
 	for attempt := 1; ; attempt++ {
 		lag, err := s.world.settle(ctx)
 		if err != nil {
 			return err
 		}
-		// The busier it is, the less it can be had exactly.
+		// The busier the machine is, the less it can be had exactly.
 		if lag.Abs() < time.Duration(150+50*min(attempt, 5))*time.Millisecond {
 			return nil
 		}
 		if attempt == attempts {
 			return fmt.Errorf("bring the clocks of %v and %v in step: at the %dth attempt they are still %v apart", s.subject, s.reference, attempt, lag.Abs())
 		}
-		if attempt > 1 {
-			early = sooner(early, lag)
-		}
+		// memcached's clock moves a second after it has moved last. It stands frozen when
+		// it is due, and moves when the subject's does. (To start it anew would not help:
+		// it ends only when its clock moves.)
 		if _, err := s.world.subject.tick(ctx); err != nil {
 			return err
 		}
-		if err := pause(ctx, time.Second-early); err != nil {
+		if err := s.reference.Freeze(); err != nil {
 			return err
 		}
-		if err := s.reference.Restart(ctx); err != nil {
-			return err
-		}
-		if err := s.connect(ctx, s.world.subject.addr); err != nil {
+		_, err = s.world.subject.tick(ctx)
+		if err = errors.Join(err, s.reference.Thaw()); err != nil {
 			return err
 		}
 	}
-}
-
-// sooner is how long before a second of the subject the reference is to be started, when
-// a start so early left it that far behind: it is a matter of phase, so a start that takes
-// longer than half a second may as well be made for the second after.
-func sooner(early, lag time.Duration) time.Duration {
-	return (early + lag + time.Second) % time.Second
 }
 
 func (s *stage) connect(ctx context.Context, addr string) (err error) {
