@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/mcsqueal/mcsqueal/backoff"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(goroutines.Verify(m)) }
 
 func TestCeilingsDoubleFromMinToMaxAndBeginAgainAfterReset(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -4,16 +4,16 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 	"github.com/mcsqueal/mcsqueal/mcconn"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(goroutines.Verify(m)) }
 
 // greeted answers Dial's questions as a cache that speaks both protocols, then
 // goes on with serve.

@@ -17,10 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(goroutines.Verify(m)) }
 
 // manager is the other end: what a service manager would hear.
 func manager(t *testing.T, path string) *net.UnixConn {

@@ -21,12 +21,12 @@ import (
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
-	"go.uber.org/goleak"
 
 	"github.com/mcsqueal/mcsqueal/cache"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(goroutines.Verify(m)) }
 
 // running is a server at work for a test.
 type running struct {

@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Verify(m)) }
+func TestMain(m *testing.M) { os.Exit(goroutines.Verify(m)) }
 
 // testWriter is a test's log.
 type testWriter struct{ t *testing.T }

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Verify(m)) }
+func TestMain(m *testing.M) { os.Exit(goroutines.Verify(m)) }
 
 // shortDemo is the demo with only these kinds of servers, in short halves, in a
 // folder of its own for temporary files, which must be empty in the end.

@@ -7,12 +7,12 @@ import (
 	"os"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/mcsqueal/mcsqueal/integration/build"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 )
 
 // Version is what the built command is told to say of itself.
@@ -48,7 +48,7 @@ func Main(m *testing.M, parallel int, clean ...func() error) (status int) {
 	}
 	if status == 0 {
 		const toxic = "github.com/Shopify/toxiproxy/v2"
-		failed = append(failed, left(
+		failed = append(failed, goroutines.Left(
 			// What toxiproxy leaves behind of connections that are cut.
 			goleak.IgnoreAnyFunction(toxic+"/toxics.(*ToxicStub).Run"),
 			goleak.IgnoreAnyFunction(toxic+".(*ToxicLink).read"),
@@ -60,27 +60,4 @@ func Main(m *testing.M, parallel int, clean ...func() error) (status int) {
 		status = 1
 	}
 	return status
-}
-
-// Verify is Main for packages that need nothing else of it than to be held to leaving no
-// goroutine behind.
-func Verify(m *testing.M) (status int) {
-	if status = m.Run(); status == 0 {
-		if err := left(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			status = 1
-		}
-	}
-	return status
-}
-
-// left tells of goroutines that do not end. goleak gives them half a second, which on a
-// busy machine may be too little.
-func left(options ...goleak.Option) error {
-	for deadline := time.Now().Add(Patience); ; {
-		err := goleak.Find(options...)
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-	}
 }

@@ -8,11 +8,11 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 	"github.com/mcsqueal/mcsqueal/integration/process"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Verify(m)) }
+func TestMain(m *testing.M) { os.Exit(goroutines.Verify(m)) }
 
 func start(t *testing.T, script string) *process.Process {
 	t.Helper()

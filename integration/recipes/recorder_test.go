@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Verify(m)) }
+func TestMain(m *testing.M) { os.Exit(goroutines.Verify(m)) }
 
 // TestTheRecorderNotesWhatWasSent: byte for byte, what stands behind a semicolon and
 // each execution's parameters included.

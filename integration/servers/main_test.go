@@ -10,7 +10,7 @@ import (
 
 	"github.com/bradfitz/gomemcache/memcache"
 
-	"github.com/mcsqueal/mcsqueal/integration/harness"
+	"github.com/mcsqueal/mcsqueal/integration/goroutines"
 	"github.com/mcsqueal/mcsqueal/integration/servers"
 )
 
@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("SERVERS_TEST_CHILD") == "1" {
 		startAndWait()
 	}
-	os.Exit(harness.Verify(m))
+	os.Exit(goroutines.Verify(m))
 }
 
 func startAndWait() {
